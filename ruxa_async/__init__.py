@@ -1,0 +1,3 @@
+"""The asyncio client for the Ruxa AI generation API."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,121 @@
+"""Rules as data: a field carries what it may be and where that is written."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import attrs
+from attrs import AttrsInstance, frozen
+
+from ruxa_async.errors import InvalidRequestError, Problem
+
+__all__ = [
+    "Rule",
+    "check",
+    "is_bool",
+    "is_json_object",
+    "is_text",
+    "is_url",
+    "listed",
+    "one_of",
+    "rule",
+]
+
+_RULE = "ruxa_async.rule"
+
+
+@frozen
+class Rule:
+    """What a field may be."""
+
+    allows: Callable[[Any], bool]
+    #: In words, such as "10, 15 or 25".
+    may_be: str
+    #: Where the rule is from.
+    source: str
+
+
+def rule(allows: Callable[[Any], bool], may_be: str, source: str) -> dict[str, Rule]:
+    """Return the attrs metadata that ties a rule to a field; an unset field breaks no rule."""
+    return {_RULE: Rule(allows, may_be, source)}
+
+
+def one_of(allowed: Iterable[Any], source: str) -> dict[str, Rule]:
+    """Return the metadata of a field that may be one of two or more values."""
+    members = tuple(allowed)
+    *first, last = map(str, members)
+    return rule(members.__contains__, f"{', '.join(first)} or {last}", source)
+
+
+def check(recipe: AttrsInstance, also: Iterator[Problem]) -> None:
+    """Raise one `InvalidRequestError` with every fault of a recipe, or return.
+
+    Args:
+        recipe: an attrs instance whose fields may carry rules.
+        also: what is wrong between fields.
+    """
+    problems = [*_broken_rules(recipe), *also]
+    if problems:
+        raise InvalidRequestError(
+            f"{type(recipe).__name__} cannot be sent, {len(problems)} field(s) at fault.",
+            problems=problems,
+        )
+
+
+def _broken_rules(recipe: AttrsInstance) -> Iterator[Problem]:
+    for attribute in attrs.fields(type(recipe)):
+        found = attribute.metadata.get(_RULE)
+        value = getattr(recipe, attribute.name)
+        unset = value is None and attribute.default is None
+        if found is not None and not unset and not found.allows(value):
+            message = f"{_shown(value)} is not allowed; it may be {found.may_be}"
+            yield Problem(attribute.name, message, found.source)
+
+
+def is_text(value: Any) -> bool:
+    """Whether the value is a string with something in it."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def is_bool(value: Any) -> bool:
+    """Whether the value is a real boolean: 1 and "yes" are not."""
+    return isinstance(value, bool)
+
+
+def is_url(value: Any) -> bool:
+    """Whether the value is an absolute http(s) URL."""
+    if not isinstance(value, str) or any(c.isspace() for c in value):
+        return False
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def listed(allows: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return the test of a non-empty tuple whose members all pass."""
+
+    def test(value: Any) -> bool:
+        members = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else ()
+        return bool(members) and all(map(allows, members))
+
+    return test
+
+
+def is_json_object(value: Any) -> bool:
+    """Whether the value is a mapping of strings to what JSON can say (no NaN, no infinity)."""
+    if not isinstance(value, Mapping):
+        return False
+    mapping: dict[Any, Any] = {**value}
+    try:
+        json.dumps(mapping, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return all(isinstance(name, str) for name in mapping)
+
+
+def _shown(value: Any, longest: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"
