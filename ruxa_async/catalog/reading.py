@@ -41,10 +41,14 @@ def read_recipe(fields: Mapping[str, Any]) -> Recipe:
     if known is None:
         parameters = {name: fields[name] for name in fields if name not in {"model", "layout"}}
         return Generation(model, parameters, layout=fields.get("layout", "flat"))
-    names = [attribute.name for attribute in attrs.fields(known)]
+    attributes = attrs.fields(known)
+    names = [attribute.name for attribute in attributes]
     unknown = [name for name in fields if name not in names]
     if unknown:
         message = f"{known.__name__} has no such field; it may be {', '.join(sorted(names))}"
         problems = [Problem(name, message, "ruxa_async") for name in unknown]
         raise InvalidRequestError(f"{known.__name__} cannot be made.", problems=problems)
-    return known(**{"prompt": None, "model": model, **fields})
+    # What is missing is left to the rules, which name it beside all other faults.
+    missing = {a.name: None for a in attributes if a.default is attrs.NOTHING}
+    arguments: dict[str, Any] = {**missing, "model": model, **fields}
+    return known(**arguments)

@@ -1,1 +1,1 @@
-"""What we decide: whether, when and how fast; nothing here waits, looks at a clock or rolls dice."""
+"""What we decide: whether, when, how fast; nothing here waits, has a clock or rolls dice."""

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ruxa_async.testing.fake import Delivery, FakeRuxa, Stats
+    from ruxa_async.testing.callbacks import Delivery
+    from ruxa_async.testing.fake import FakeRuxa, Stats
     from ruxa_async.testing.faults import Fault, FaultKind, Reply
     from ruxa_async.testing.ledger import Charge, Ledger
     from ruxa_async.testing.server import Sandbox
@@ -26,7 +27,7 @@ __all__ = [
 
 _HOMES = {
     "Charge": "ledger",
-    "Delivery": "fake",
+    "Delivery": "callbacks",
     "FakeRuxa": "fake",
     "FakeSettings": "settings",
     "FakeTransport": "transport",

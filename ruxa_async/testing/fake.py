@@ -1,24 +1,23 @@
 """A Ruxa without a socket: what the documentation says about requests, as a function of them."""
 
-import heapq
 import math
 import random
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from attrs import define, frozen
 
 from ruxa_async.tasks import TaskState
+from ruxa_async.testing.callbacks import Callbacks, Delivery
 from ruxa_async.testing.faults import Fault, Operation, Reply, Script
 from ruxa_async.testing.ledger import Charge, Ledger
 from ruxa_async.testing.life import FakeTask, Order
 from ruxa_async.testing.limits import Running, window
 from ruxa_async.testing.orders import prompt_of, read_order
 from ruxa_async.testing.settings import FakeSettings
-from ruxa_async.testing.voice import CODES, RefusalError, Voice
+from ruxa_async.testing.voice import RefusalError, Voice, too_few_credits
 from ruxa_async.wire.messages import Request, Response, header
 
-__all__ = ["Delivery", "FakeRuxa", "Stats"]
+__all__ = ["FakeRuxa", "Stats"]
 
 # Ruxa docs, Sora 2, Request; Ruxa docs, Get Task Details.
 _CREATE = "/api/v1/tasks/create"
@@ -48,15 +47,6 @@ class Stats:
 
 
 @frozen
-class Delivery:
-    """A callback on its way."""
-
-    url: str
-    body: bytes
-    headers: dict[str, str]
-
-
-@frozen
 class _Call:
     """A request, and what it is for."""
 
@@ -67,8 +57,9 @@ class _Call:
 
 
 class FakeRuxa:
-    """A faithful Ruxa in memory. It knows no clock: every moment is an argument, and may not go back.
+    """A faithful Ruxa in memory.
 
+    It knows no clock: every moment is an argument, and may not go back.
     One account, whatever the key. A create is looked at in this order: key (401), rate (429),
     request (422, 404), running tasks (429), credits (402).
 
@@ -101,7 +92,7 @@ class FakeRuxa:
             per=settings.query_per / settings.speed,
             refused_count=False,
         )
-        self._ending: list[tuple[float, int, FakeTask]] = []
+        self._callbacks = Callbacks(self._voice, settings.callback_copies)
         self._dice = random.Random(seed)  # noqa: S311  # a simulation, not a secret
 
     def __repr__(self) -> str:
@@ -158,8 +149,8 @@ class FakeRuxa:
         return self._running.count(now)
 
     def next_delivery(self) -> float | None:
-        """Return the moment in seconds at which the next callback is due; None when there is none."""
-        return self._ending[0][0] if self._ending else None
+        """Return the moment in seconds at which the next callback is due, or None."""
+        return self._callbacks.next()
 
     def take_deliveries(self, now: float) -> list[Delivery]:
         """Return the callbacks that are due, earliest first, and forget them.
@@ -167,16 +158,7 @@ class FakeRuxa:
         Args:
             now: the moment in seconds.
         """
-        due: list[Delivery] = []
-        while self._ending and self._ending[0][0] <= now:
-            due += self._deliveries(heapq.heappop(self._ending)[2])
-        return due
-
-    def _deliveries(self, task: FakeTask) -> list[Delivery]:
-        body = self._voice.callback(task, self.public_url)
-        url = task.order.callback_url or ""
-        headers = {"Content-Type": "application/json"}
-        return [Delivery(url, body, headers)] * self.settings.callback_copies
+        return self._callbacks.take(now, public_url=self.public_url)
 
     def _count(self, call: _Call) -> None:
         match call.on:
@@ -216,7 +198,7 @@ class FakeRuxa:
     def _refuse_for_now(self) -> None:
         after = self.settings.retry_after
         wait = None if after is None else after / self.settings.speed
-        raise RefusalError(429, "请求频率过高，请稍后再试", retry_after=wait)
+        raise RefusalError(429, retry_after=wait)
 
     def _create(self, order: Order, now: float) -> Response:
         self._check_source(order, now)
@@ -225,8 +207,7 @@ class FakeRuxa:
             self._refuse_for_now()
         price = self.settings.price(order.model)
         if price > self.ledger.balance:
-            has = self.ledger.balance
-            raise RefusalError(402, f"积分不足，需要{price:.2f}积分，当前余额{has:.2f}")
+            raise RefusalError(402, too_few_credits(price, self.ledger.balance))
         task = self._start(order, now)
         self.ledger.charge(Charge(task.id, order.model, order.prompt, price, now))
         return self._voice.success({"taskId": task.id})
@@ -256,8 +237,7 @@ class FakeRuxa:
     def _remember(self, task: FakeTask) -> None:
         self.tasks[task.id] = self._files[task.file_name] = task
         self._running.add(task.ends)
-        if task.order.callback_url:
-            heapq.heappush(self._ending, (task.ends, task.number, task))
+        self._callbacks.add(task)
         self.stats.accepted += 1
 
     def _duration(self) -> float:
@@ -265,7 +245,7 @@ class FakeRuxa:
         return self._dice.lognormvariate(typical, self.settings.sigma)
 
     def _fails(self, prompt: str) -> bool:
-        # The dice are rolled for every task: a failure by prompt must not shift the fates of others.
+        # Rolled for every task: a failure by prompt must not shift the fates of the others.
         unlucky = self._dice.random() < self.settings.failure_rate
         fail_when = self.settings.fail_when
         return unlucky or (fail_when is not None and fail_when(prompt))

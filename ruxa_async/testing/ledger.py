@@ -25,7 +25,7 @@ class Charge:
 class Ledger:
     """What an account had, and each thing it paid for: exactly one row for each accepted create."""
 
-    #: What is left.
+    #: What is left; add to it to top up the account.
     balance: float = math.inf
     charges: list[Charge] = field(factory=list[Charge], init=False)
 

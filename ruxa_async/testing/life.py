@@ -1,4 +1,4 @@
-"""The life of one task in the sandbox, told from its birth: nothing ticks, every moment is asked for."""
+"""The life of one task in the sandbox: nothing ticks, each moment is worked out when asked for."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ class FakeTask:
         return f"{self.number}.{self.order.media.suffix}"
 
     def result(self, base_url: str) -> dict[str, Any]:
-        """Return what ``resultJson`` holds once the task has succeeded (Ruxa docs, Get Task Details).
+        """Return what ``resultJson`` holds after success (Ruxa docs, Get Task Details).
 
         Args:
             base_url: what the link to the result file begins with, without a slash at the end.

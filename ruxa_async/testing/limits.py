@@ -7,7 +7,15 @@ from typing import Literal, Protocol
 
 from attrs import define, field
 
-__all__ = ["FixedWindow", "Running", "SlidingWindow", "TokenBucket", "Window", "WindowKind", "window"]
+__all__ = [
+    "FixedWindow",
+    "Running",
+    "SlidingWindow",
+    "TokenBucket",
+    "Window",
+    "WindowKind",
+    "window",
+]
 
 #: How calls are counted.
 WindowKind = Literal["sliding", "fixed", "token_bucket"]

@@ -98,6 +98,9 @@ def mp4(width: int, height: int, *, seconds: int) -> bytes:
     """
     frame = jpeg(width, height)
     head = _box("ftyp", b"isom\0\0\2\0isommp41") + _box("mdat", frame)
+    samples = _sample_table(
+        _sample_entry(width, height), seconds, size=len(frame), offset=len(head) - len(frame)
+    )
     return head + _box(
         "moov",
         _full_box("mvhd", _clock(seconds), b"\0\1\0\0\1\0", bytes(10), _MATRIX, bytes(24), _u32(2)),
@@ -112,7 +115,7 @@ def mp4(width: int, height: int, *, seconds: int) -> bytes:
                     "minf",
                     _full_box("vmhd", bytes(8), flags=1),
                     _box("dinf", _full_box("dref", _u32(1), _full_box("url ", flags=1))),
-                    _sample_table(width, height, seconds, offset=len(head) - len(frame), frame=frame),
+                    samples,
                 ),
             ),
         ),
@@ -124,13 +127,13 @@ def _track_header(width: int, height: int, seconds: int) -> bytes:
     return _full_box("tkhd", times, bytes(16), _MATRIX, _u32(width << 16, height << 16), flags=3)
 
 
-def _sample_table(width: int, height: int, seconds: int, *, offset: int, frame: bytes) -> bytes:
+def _sample_table(entry: bytes, seconds: int, *, size: int, offset: int) -> bytes:
     return _box(
         "stbl",
-        _full_box("stsd", _u32(1), _sample_entry(width, height)),
+        _full_box("stsd", _u32(1), entry),
         _full_box("stts", _u32(1, 1, seconds * _TIMESCALE)),
         _full_box("stsc", _u32(1, 1, 1, 1)),
-        _full_box("stsz", _u32(0, 1, len(frame))),
+        _full_box("stsz", _u32(0, 1, size)),
         _full_box("stco", _u32(1, offset)),
     )
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from ruxa_async.testing.life import Order
 from ruxa_async.testing.media import Media
@@ -35,7 +35,7 @@ def decode(request: Request) -> _Body:
         body: object = json.loads(request.body or b"", parse_constant=_no_constant)
     except (ValueError, RecursionError):
         _invalid("the body is not JSON")
-    return body if isinstance(body, dict) else _invalid("the body is not a JSON object")
+    return _object(body) or _invalid("the body is not a JSON object with anything in it")
 
 
 def prompt_of(request: Request) -> str:
@@ -64,18 +64,21 @@ def read_order(request: Request, settings: FakeSettings) -> Order:
     name = body.get("model")
     if not isinstance(name, str) or not name:
         _invalid("model is required and must be a string")
-    callback = body.get(settings.callback_field)
-    if callback is not None and (problem := http_url(callback)):
-        _invalid(f"{settings.callback_field} {problem}")
     parameters = _parameters(name, body, settings, form=isinstance(request.body, Multipart))
     return Order(
         model=name,
         prompt=_prompt(body),
         media=_media(name, parameters),
-        callback_url=callback,
+        callback_url=_callback(body, settings.callback_field),
         makes_character=any(parameters.get(name) for name in _CHARACTERS),
         character_from_task=parameters.get("character_from_task"),
     )
+
+
+def _callback(body: _Body, name: str) -> str | None:
+    if name in body and (problem := http_url(body[name])):
+        _invalid(f"{name} {problem}")
+    return body.get(name)
 
 
 def _parameters(name: str, body: _Body, settings: FakeSettings, *, form: bool) -> _Body:
@@ -99,8 +102,8 @@ def _model(name: str) -> Model:
 
 
 def _under_input(beside: _Body, settings: FakeSettings) -> _Body:
-    inside = beside.pop("input", None)
-    if not isinstance(inside, dict):
+    inside = _object(beside.pop("input", None))
+    if inside is None:
         _invalid("input is required and must be an object")
     if beside and not settings.allow_unknown:
         _invalid(f"{', '.join(beside)}: not known beside model, perhaps meant for input")
@@ -127,10 +130,13 @@ def _from_form(form: Multipart) -> _Body:
 
 
 def _prompt(body: _Body) -> str:
-    inside = body.get("input")
-    nested = inside.get("prompt") if isinstance(inside, dict) else None
-    prompt = body.get("prompt", nested)
+    inside = _object(body.get("input")) or {}
+    prompt = body.get("prompt", inside.get("prompt"))
     return prompt if isinstance(prompt, str) else ""
+
+
+def _object(value: object) -> _Body | None:
+    return cast("_Body", value) if isinstance(value, dict) else None
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -116,6 +116,8 @@ _BANANA: Mapping[str, Rule] = {
     "image_size": one_of(*_RATIOS),
 }
 
+_EDIT: Mapping[str, Rule] = {**_BANANA, "image_urls": http_urls}
+
 # Ruxa docs, Nano Banana Pro.
 _BANANA_PRO: Mapping[str, Rule] = {
     "prompt": prompt,
@@ -133,10 +135,8 @@ MODELS: Mapping[str, Model] = {
         {**_SORA, "seconds": one_of("10", "15", "25"), "size": one_of(*_SD, *_HD)},
     ),
     "nano-banana": Model(_BANANA, nested=True),
-    # The field's name is kie.ai's; the page of Ruxa's documentation lost it.
-    "nano-banana-edit": Model(
-        {**_BANANA, "image_urls": http_urls}, ("prompt", "image_urls"), nested=True
-    ),
+    # The name of `image_urls` is kie.ai's; the page of Ruxa's documentation lost it.
+    "nano-banana-edit": Model(_EDIT, tuple(_EDIT), nested=True),
     "nano-banana-pro": Model(_BANANA_PRO, nested=True),
 }
 

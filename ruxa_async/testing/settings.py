@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 from attrs.validators import and_, ge, gt, in_, le, optional
 
 from ruxa_async.testing.limits import WindowKind
@@ -20,6 +20,11 @@ _PRICES: Mapping[str, float] = {
     "nano-banana-edit": 0.5,
     "nano-banana-pro": 1.0,
 }
+
+
+def _some(_: object, attribute: "Attribute[Any]", value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ValueError(f"{attribute.name} must be at least 1, or None: {value}")
 
 
 @frozen(kw_only=True)
@@ -44,16 +49,18 @@ class FakeSettings:
     # The limits. Ruxa documents no numbers; these are those of kie.ai, whose shape it follows.
 
     #: How creates are counted.
-    window: WindowKind = field(default="sliding", validator=in_(("sliding", "fixed", "token_bucket")))
+    window: WindowKind = field(
+        default="sliding", validator=in_(("sliding", "fixed", "token_bucket"))
+    )
     #: Creates per `per` seconds; None: any number.
-    limit: int | None = field(default=20, validator=optional(gt(0)))
+    limit: int | None = field(default=20, validator=_some)
     per: float = field(default=10.0, validator=gt(0))
     #: Whether a create that is refused counts as well.
     refused_count: bool = False
     #: Tasks that may run at the same time; None: any number.
-    cap: int | None = field(default=100, validator=optional(gt(0)))
+    cap: int | None = field(default=100, validator=_some)
     #: Queries per `query_per` seconds; None: any number.
-    query_limit: int | None = field(default=None, validator=optional(gt(0)))
+    query_limit: int | None = field(default=None, validator=_some)
     query_per: float = field(default=1.0, validator=gt(0))
     #: What the header ``Retry-After`` of a refusal says; None: no such header.
     retry_after: float | None = field(default=None, validator=optional(ge(0)))
@@ -78,7 +85,9 @@ class FakeSettings:
     wording: Wording = field(default="seed", validator=in_(("seed", "docs", "blog")))
     error_style: ErrorStyle = field(default="http", validator=in_(("http", "body")))
     #: Whether the parameters of the sora models stand beside ``model`` or under ``input``.
-    sora_layout: Literal["flat", "nested"] = field(default="flat", validator=in_(("flat", "nested")))
+    sora_layout: Literal["flat", "nested"] = field(
+        default="flat", validator=in_(("flat", "nested"))
+    )
     #: The field that asks for a callback.
     callback_field: Literal["callBackUrl", "callback_url"] = field(
         default="callBackUrl", validator=in_(("callBackUrl", "callback_url"))

@@ -10,7 +10,7 @@ from ruxa_async.tasks import TaskState
 from ruxa_async.testing.life import FakeTask
 from ruxa_async.wire.messages import Response
 
-__all__ = ["CODES", "ErrorStyle", "RefusalError", "Voice", "Wording"]
+__all__ = ["CODES", "ErrorStyle", "RefusalError", "Voice", "Wording", "too_few_credits"]
 
 #: Which page's words are used: ``seed`` says ``msg``, ``docs`` says ``message``, ``blog`` says
 #: ``msg`` and calls a task that succeeded ``completed``.
@@ -19,7 +19,8 @@ Wording = Literal["seed", "docs", "blog"]
 #: Where an error's code stands: in the HTTP status and in the body, or in the body alone.
 ErrorStyle = Literal["http", "body"]
 
-#: Ruxa docs, Sora 2, Response Status Codes; 405 is HTTP's own (RFC 9110, section 15.5.6).
+#: Ruxa docs, Sora 2, Response Status Codes, but for 405, which is HTTP's own (RFC 9110, 15.5.6).
+#: What a 429 says was seen in the wild: too many requests.
 CODES: Mapping[int, str] = {
     200: "success",
     401: "Unauthorized - Missing or invalid authentication credentials",
@@ -27,7 +28,7 @@ CODES: Mapping[int, str] = {
     404: "Not found",
     405: "Method not allowed",
     422: "Validation error - Request parameters failed validation",
-    429: "Rate limited",
+    429: "请求频率过高",
     500: "Server error",
     501: "Generation failed",
 }
@@ -56,6 +57,16 @@ class RefusalError(Exception):
         self.code = code
         self.message = CODES[code] if detail is None else detail
         self.retry_after = retry_after
+
+
+def too_few_credits(price: float, balance: float) -> str:
+    """Return the message of a 402, as seen in the wild.
+
+    Args:
+        price: what the create would cost.
+        balance: what the account has.
+    """
+    return f"积分不足，需要{price:.2f}积分，当前余额{balance:.2f}"  # noqa: RUF001  # so it is written
 
 
 @frozen

@@ -1,0 +1,261 @@
+"""ONE REQUEST: paced, sent, and repeated while that makes sense and cannot cost twice."""
+
+import asyncio
+import logging
+import math
+import random
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+import anyio
+
+from ruxa_async.catalog import Recipe
+from ruxa_async.errors import (
+    ConnectError,
+    PayloadError,
+    RateLimitError,
+    ResponseError,
+    RuxaError,
+    ServerError,
+    TransportError,
+    UncertainError,
+)
+from ruxa_async.events import Event, EventKind, Observer
+from ruxa_async.io.owned import OwnedTasks
+from ruxa_async.io.transport import Transport
+from ruxa_async.lane import Lane
+from ruxa_async.policy.pace import Pace, Pacer
+from ruxa_async.policy.retry import Retry, RetryBudget
+from ruxa_async.tasks import Task
+from ruxa_async.wire.answers import read_create, read_other, read_query
+from ruxa_async.wire.endpoints import Endpoints
+from ruxa_async.wire.messages import Request, Response
+
+__all__ = ["Exchange"]
+
+logger = logging.getLogger("ruxa_async")
+
+#: A longer ``Retry-After`` than this is not waited out: the error says when to come back.
+LONGEST_RETRY_AFTER = 300.0
+#: How long after its create a task may still be unknown to a query, in seconds.
+YOUNG = 120.0
+
+
+class Exchange:
+    """Creates and queries, each in the lane of its operation.
+
+    Args:
+        endpoints: writes the requests.
+        transport: sends them; whoever made it closes it.
+        pace: of the creates.
+        queries_per_second: of the queries.
+        retry: when to repeat what brought no answer.
+        observe: told what happens on the way.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        transport: Transport,
+        *,
+        pace: Pace,
+        queries_per_second: float,
+        retry: Retry,
+        observe: Observer | None = None,
+    ) -> None:
+        self.creates = Lane(Pacer(pace))
+        self.queries = Lane(Pacer(_query_pace(queries_per_second)))
+        self._endpoints = endpoints
+        self._transport = transport
+        self._retry = retry
+        self._budget = RetryBudget(retry.budget)
+        self._observe = observe
+        self._sending = OwnedTasks()
+        self._births: OrderedDict[str, float] = OrderedDict()
+
+    async def create(self, recipe: Recipe, callback_url: str | None = None) -> Task:
+        """Create a task; its place in the lane stays taken until ``creates.finished``.
+
+        It is sent again only if nothing was sent, or if a complete 429 came.
+
+        Raises:
+            InvalidRequestError: it cannot be sent as it is.
+            ConnectError: nothing was sent, however often it was tried.
+            UncertainError: sent, outcome unknown.
+            ResponseError: Ruxa said no.
+        """
+        request = self._endpoints.create(recipe, callback_url)
+
+        async def attempt(sent_at: float, pause: float) -> Task:
+            self._tell(EventKind.CREATE_SENT)
+            work = self._attempt(self.creates, request, read_create, sent_at=sent_at, pause=pause)
+            return await self._owned(self._noted(work))
+
+        return await self._repeated(self.creates, attempt, worth=(ConnectError,))
+
+    async def query(self, task_id: str, *, patient: bool = True) -> Task:
+        """Ask for a task.
+
+        Args:
+            task_id: of any task.
+            patient: ask again while the answer is transient and the budget lasts; refusals are
+                always waited out.
+
+        Raises:
+            ResponseError: Ruxa said no.
+            TransportError: no usable answer came.
+            PayloadError: the answer cannot be read.
+        """
+        request = self._endpoints.query(task_id)
+
+        def read(response: Response) -> Task:
+            return read_query(response, task_id)
+
+        async def attempt(sent_at: float, pause: float) -> Task:
+            return await self._attempt(self.queries, request, read, sent_at=sent_at, pause=pause)
+
+        self._budget.earn()
+        return await self._repeated(self.queries, attempt, worth=_TRANSIENT if patient else ())
+
+    async def other(self, method: str, path: str, body: Any = None) -> Any:
+        """Send anything else, once, and return the ``data`` of its answer."""
+        response = await self._transport.send(self._endpoints.other(method, path, body))
+        return read_other(self._endpoints.clean(response))
+
+    def born(self, task_id: str) -> float | None:
+        """Return when a task was created, if that was here and within the last two minutes."""
+        return self._births.get(task_id)
+
+    async def aclose(self) -> None:
+        """Wait for the answers to all creates that have been sent (bounded by their timeout)."""
+        await self._sending.finish()
+
+    async def _repeated(
+        self,
+        lane: Lane,
+        attempt: Callable[[float, float], Awaitable[Task]],
+        *,
+        worth: tuple[type[RuxaError], ...],
+    ) -> Task:
+        failures, first = 0, False
+        while True:
+            sent_at = await lane.admit(first=first)
+            pause = self._retry.wait(failures + 1, random.random())  # noqa: S311  # no secret
+            try:
+                return await attempt(sent_at, pause or self._retry.wait_initial)
+            except RateLimitError as error:
+                if (error.retry_after or 0.0) > LONGEST_RETRY_AFTER:
+                    raise
+            except worth as error:
+                if pause is None or not await self._paused(error, pause):
+                    raise
+                failures += 1
+            first = True
+
+    async def _paused(self, error: RuxaError, pause: float) -> bool:
+        """Wait before a repeat; False: there is nothing left to spend on it."""
+        if isinstance(error, ConnectError):
+            return True  # the gate of the lane, shut by this failure, makes everybody wait
+        if not self._budget.spend():
+            return False
+        await anyio.sleep(pause)
+        return True
+
+    async def _attempt(
+        self,
+        lane: Lane,
+        request: Request,
+        read: Callable[[Response], Task],
+        *,
+        sent_at: float,
+        pause: float,
+    ) -> Task:
+        """Send once; whatever happens, the lane hears how it ended."""
+        try:
+            task = read(self._endpoints.clean(await self._transport.send(request)))
+        except RateLimitError as error:
+            lane.refused(sent_at, error.retry_after and min(error.retry_after, LONGEST_RETRY_AFTER))
+            raise
+        except ConnectError:
+            lane.unreachable(sent_at, pause)
+            raise
+        except ResponseError:
+            lane.accepted(sent_at)
+            raise
+        except BaseException:
+            lane.lost(sent_at)
+            raise
+        lane.accepted(sent_at, task.id if lane is self.creates else None)
+        return task
+
+    async def _noted(self, work: Awaitable[Task]) -> Task:
+        """Tell what became of a create."""
+        try:
+            task = await work
+        except RuxaError as error:
+            kind = next(kind for cause, kind in _CREATE_EVENTS if isinstance(error, cause))
+            self._tell(kind, error.task_id, error)
+            raise
+        self._remember(task.id)
+        self._tell(EventKind.CREATE_ACCEPTED, task.id)
+        return task
+
+    async def _owned(self, work: Coroutine[Any, Any, Task]) -> Task:
+        """Run to the end even if the caller is cancelled: a sent create must not lose its outcome.
+
+        A shield would not do: native cancellation goes through anyio's.
+        """
+        sending = self._sending.start(work)
+        try:
+            await asyncio.wait((sending,))
+        except asyncio.CancelledError:
+            sending.add_done_callback(self._orphaned)
+            raise
+        return sending.result()
+
+    def _orphaned(self, sending: asyncio.Task[Task]) -> None:
+        if sending.cancelled():
+            return
+        error = sending.exception()
+        if error is None:
+            task = sending.result()
+            self.creates.finished(task.id)
+            logger.warning("task %s was created for a caller that was cancelled: it runs", task.id)
+            self._tell(EventKind.CREATE_ORPHANED, task.id)
+        elif isinstance(error, UncertainError):
+            logger.warning("a create whose caller was cancelled: %s", error)
+            self._tell(EventKind.CREATE_ORPHANED, error.task_id, error)
+
+    def _remember(self, task_id: str) -> None:
+        now = anyio.current_time()
+        self._births[task_id] = now
+        while now - next(iter(self._births.values())) > YOUNG:
+            self._births.popitem(last=False)
+
+    def _tell(
+        self, kind: EventKind, task_id: str | None = None, error: RuxaError | None = None
+    ) -> None:
+        if self._observe is None:
+            return
+        try:
+            self._observe(Event(kind, task_id, error))
+        except Exception:
+            logger.exception("on_event failed at %s", kind)
+
+
+#: What a query may be repeated on.
+_TRANSIENT: Final = (TransportError, PayloadError, ServerError)
+
+_CREATE_EVENTS: Final[tuple[tuple[type[RuxaError], EventKind], ...]] = (
+    (RateLimitError, EventKind.CREATE_REFUSED),
+    (UncertainError, EventKind.CREATE_UNCERTAIN),
+    (RuxaError, EventKind.CREATE_FAILED),
+)
+
+
+def _query_pace(per_second: float) -> Pace:
+    if math.isinf(per_second):
+        return Pace.unlimited()
+    whole = math.ceil(per_second)
+    return Pace(limit=whole, per=whole / per_second, in_flight=math.inf)

@@ -1,0 +1,42 @@
+"""Plain tasks with an owner: they outlive their caller, but never their owner."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["OwnedTasks"]
+
+Result = TypeVar("Result")
+
+
+class OwnedTasks:
+    """Tasks that the owner cancels or awaits.
+
+    A task group would do the same, but it must be left by the task that entered it, which test
+    fixtures and web lifespans do not promise.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        """How many are running."""
+        return len(self._tasks)
+
+    def start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Run a coroutine beside the caller, and keep it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def finish(self) -> None:
+        """Wait until all have ended by themselves."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def cancel(self) -> None:
+        """Cancel all, and wait until they have ended."""
+        for task in self._tasks:
+            task.cancel()
+        await self.finish()

@@ -1,0 +1,120 @@
+"""ONE LINE: all callers of an operation stand in it, and one `Pacer` says who goes when."""
+
+import asyncio
+from collections import deque
+
+import anyio
+
+from ruxa_async.policy.pace import Pacer
+
+__all__ = ["Lane"]
+
+#: A day: `anyio.move_on_after` takes no infinite sleep on every loop.
+_FOR_EVER = 86_400.0
+
+
+class Lane:
+    """First come, first served, except that a refused call goes back to the head.
+
+    Only the head of the line watches the clock; the others sleep until it is their turn.
+
+    Args:
+        pacer: decides; the lane tells it what happens.
+    """
+
+    def __init__(self, pacer: Pacer) -> None:
+        self.pacer = pacer
+        #: Ids of the tasks that run, as far as somebody follows them.
+        self.running: set[str] = set()
+        self._out = 0
+        self._line: deque[asyncio.Event] = deque()
+
+    @property
+    def in_flight(self) -> int:
+        """Tasks that run, plus calls whose answer is still out."""
+        return len(self.running) + self._out
+
+    @property
+    def waiting(self) -> int:
+        """How many calls stand in the line."""
+        return len(self._line)
+
+    async def admit(self, *, first: bool = False) -> float:
+        """Wait until a call may leave, and return the moment: it counts as sent from here on.
+
+        Args:
+            first: at the head of the line instead of its end: the call was refused before.
+        """
+        if not self._line and self._is_free():
+            return self._send()
+        turn = asyncio.Event()
+        if first:
+            self._line.appendleft(turn)
+        else:
+            self._line.append(turn)
+        try:
+            await self._until_free(turn)
+            return self._send()
+        finally:
+            self._line.remove(turn)
+            self._wake()
+
+    def _is_free(self) -> bool:
+        now = anyio.current_time()
+        return self.pacer.next_send(now, self.in_flight) <= now
+
+    async def _until_free(self, turn: asyncio.Event) -> None:
+        while True:
+            wait = _FOR_EVER
+            if self._line[0] is turn:
+                now = anyio.current_time()
+                wait = min(self.pacer.next_send(now, self.in_flight) - now, _FOR_EVER)
+                if wait <= 0:
+                    return
+            turn.clear()
+            with anyio.move_on_after(wait):
+                await turn.wait()
+
+    def _send(self) -> float:
+        now = anyio.current_time()
+        self.pacer.sent(now)
+        self._out += 1
+        return now
+
+    def _wake(self) -> None:
+        if self._line:
+            self._line[0].set()
+
+    def accepted(self, sent_at: float, task_id: str | None = None) -> None:
+        """Note an answer that is no refusal; a task's id keeps its place taken until it ends."""
+        self._out -= 1
+        if task_id is not None:
+            self.running.add(task_id)
+        self.pacer.accepted(anyio.current_time(), sent_at)
+        self._wake()
+
+    def refused(self, sent_at: float, retry_after: float | None = None) -> None:
+        """Note a refusal: the gate shuts for everybody."""
+        self._out -= 1
+        now = anyio.current_time()
+        self.pacer.refused(now, sent_at, self.in_flight, retry_after)
+        self._wake()
+
+    def unreachable(self, sent_at: float, wait: float) -> None:
+        """Note that no connection came about: nobody tries for `wait` seconds."""
+        self._out -= 1
+        self.pacer.unreachable(anyio.current_time(), sent_at, wait)
+        self._wake()
+
+    def lost(self, sent_at: float) -> None:
+        """Note a call that brought no usable answer, or was given up."""
+        self._out -= 1
+        self.pacer.lost(anyio.current_time(), sent_at)
+        self._wake()
+
+    def finished(self, task_id: str) -> None:
+        """Note that a task has ended, or that nobody follows it any more: its place is free."""
+        if task_id in self.running:
+            self.running.discard(task_id)
+            self.pacer.finished(anyio.current_time())
+            self._wake()
