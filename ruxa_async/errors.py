@@ -27,7 +27,7 @@ RuxaError
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from attrs import frozen
 
@@ -80,10 +80,6 @@ class RuxaError(Exception):
         # Exceptions are unpickled by calling the class with .args, which forgets keywords.
         cause = {"__cause__": self.__cause__} if isinstance(self.__cause__, RuxaError) else {}
         return _blank, (type(self),), {"args": self.args, **self.__dict__, **cause}
-
-    def __setstate__(self, state: dict[str, Any] | None) -> None:
-        for name, value in (state or {}).items():
-            setattr(self, name, value)
 
 
 def _blank(kind: type[RuxaError]) -> RuxaError:
@@ -143,7 +139,8 @@ class ResponseError(RuxaError):
         return self._remedy
 
     def __str__(self) -> str:
-        number = self.code or self.status
+        # The channel that holds the error: the other one may say that all is well.
+        number = self.status if self.code in {None, 0, 200} else self.code
         said = f"Ruxa answered {number}: {self.message}" if number else self.message
         remedy = f" {self.remedy}" if self.remedy else ""
         about = f" [{self.task_id}]" if self.task_id else ""
@@ -188,16 +185,22 @@ class Problem:
         return f"{self.field}: {self.message} [{self.source}]"
 
 
+class _Said(TypedDict, total=False):
+    """What every `ResponseError` may be told beside its message."""
+
+    status: int | None
+    code: int | None
+    body: str
+    task_id: str | None
+
+
 class InvalidRequestError(ResponseError, ValueError):
     """422, or the same found out before anything was sent.
 
     Args:
         message: what was being made, or what Ruxa said.
         problems: every field at fault, where the fault was found locally.
-        status: as in `ResponseError`.
-        code: as in `ResponseError`.
-        body: as in `ResponseError`.
-        task_id: as in `ResponseError`.
+        said: status, code, body and task_id as in `ResponseError`.
     """
 
     _remedy = "Nothing was charged; mend the request and send it again."
@@ -207,12 +210,9 @@ class InvalidRequestError(ResponseError, ValueError):
         message: str,
         *,
         problems: Sequence[Problem] = (),
-        status: int | None = None,
-        code: int | None = None,
-        body: str = "",
-        task_id: str | None = None,
+        **said: Unpack[_Said],
     ) -> None:
-        super().__init__(message, status=status, code=code, body=body, task_id=task_id)
+        super().__init__(message, **said)
         self.problems = tuple(problems)
 
     def __str__(self) -> str:
@@ -225,10 +225,7 @@ class RateLimitError(ResponseError):
     Args:
         message: what Ruxa said.
         retry_after: seconds to wait, where Ruxa said so.
-        status: as in `ResponseError`.
-        code: as in `ResponseError`.
-        body: as in `ResponseError`.
-        task_id: as in `ResponseError`.
+        said: status, code, body and task_id as in `ResponseError`.
     """
 
     def __init__(
@@ -236,12 +233,9 @@ class RateLimitError(ResponseError):
         message: str,
         *,
         retry_after: float | None = None,
-        status: int | None = None,
-        code: int | None = None,
-        body: str = "",
-        task_id: str | None = None,
+        **said: Unpack[_Said],
     ) -> None:
-        super().__init__(message, status=status, code=code, body=body, task_id=task_id)
+        super().__init__(message, **said)
         self.retry_after = retry_after
 
     @property
@@ -320,4 +314,12 @@ class BatchHaltedError(RuxaError):
     """The account or the connection, not a job, is at fault: nothing new was started.
 
     The cause is the error that halted the batch. All that was running has been delivered.
+
+    Args:
+        message: what happened.
+        keys: of the jobs that were refused; they count as not started.
     """
+
+    def __init__(self, message: str, *, keys: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.keys = tuple(keys)

@@ -1,6 +1,7 @@
 """What happens on the way, for whoever listens: progress displays, metrics, logs."""
 
 import enum
+import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -8,7 +9,7 @@ from attrs import frozen
 
 from ruxa_async.errors import RuxaError
 
-__all__ = ["Event", "EventKind", "Observer"]
+__all__ = ["Event", "EventKind", "Observer", "tell"]
 
 
 class EventKind(enum.StrEnum):
@@ -28,6 +29,12 @@ class EventKind(enum.StrEnum):
     CREATE_ORPHANED = "create_orphaned"
     #: A query was answered, or failed (then with its error).
     QUERIED = "queried"
+    #: A batch pulled a job and its create may leave; `Event.key` names the job here and below.
+    JOB_STARTED = "job_started"
+    JOB_SUCCEEDED = "job_succeeded"
+    JOB_FAILED = "job_failed"
+    JOB_UNCERTAIN = "job_uncertain"
+    JOB_UNFINISHED = "job_unfinished"
 
 
 @frozen
@@ -37,7 +44,21 @@ class Event:
     kind: EventKind
     task_id: str | None = None
     error: RuxaError | None = None
+    #: The job's, where a batch tells.
+    key: str | None = None
 
 
 #: Called at once, in the event loop: be quick. What it raises is logged and goes no further.
 Observer: TypeAlias = Callable[[Event], None]
+
+logger = logging.getLogger("ruxa_async")
+
+
+def tell(observer: Observer | None, event: Event) -> None:
+    """Tell whoever listens; a listener that fails must not cost a record."""
+    if observer is None:
+        return
+    try:
+        observer(event)
+    except Exception:
+        logger.exception("on_event failed at %s", event.kind)

@@ -21,10 +21,10 @@ from ruxa_async.errors import (
     TransportError,
     UncertainError,
 )
-from ruxa_async.events import Event, EventKind, Observer
+from ruxa_async.events import Event, EventKind, Observer, tell
 from ruxa_async.io.owned import OwnedTasks
 from ruxa_async.io.transport import Transport
-from ruxa_async.lane import Lane
+from ruxa_async.lane import Caller, Lane
 from ruxa_async.policy.pace import Pace, Pacer
 from ruxa_async.policy.retry import Retry, RetryBudget
 from ruxa_async.tasks import Task
@@ -40,6 +40,8 @@ logger = logging.getLogger("ruxa_async")
 LONGEST_RETRY_AFTER = 300.0
 #: How long after its create a task may still be unknown to a query, in seconds.
 YOUNG = 120.0
+
+_ANYBODY: Final = Caller()
 
 
 class Exchange:
@@ -74,12 +76,15 @@ class Exchange:
         self._sending = OwnedTasks()
         self._births: OrderedDict[str, float] = OrderedDict()
 
-    async def create(self, recipe: Recipe, callback_url: str | None = None) -> Task:
+    async def create(
+        self, recipe: Recipe, callback_url: str | None = None, *, caller: Caller = _ANYBODY
+    ) -> Task:
         """Create a task; its place in the lane stays taken until ``creates.finished``.
 
         It is sent again only if nothing was sent, or if a complete 429 came.
 
         Raises:
+            NotWantedError: the caller changed its mind before anything was sent.
             InvalidRequestError: it cannot be sent as it is.
             ConnectError: nothing was sent, however often it was tried.
             UncertainError: sent, outcome unknown.
@@ -92,7 +97,7 @@ class Exchange:
             work = self._attempt(self.creates, request, read_create, sent_at=sent_at, pause=pause)
             return await self._owned(self._noted(work))
 
-        return await self._repeated(self.creates, attempt, worth=(ConnectError,))
+        return await self._repeated(self.creates, attempt, worth=(ConnectError,), caller=caller)
 
     async def query(self, task_id: str, *, patient: bool = True) -> Task:
         """Ask for a task.
@@ -137,10 +142,11 @@ class Exchange:
         attempt: Callable[[float, float], Awaitable[Task]],
         *,
         worth: tuple[type[RuxaError], ...],
+        caller: Caller = _ANYBODY,
     ) -> Task:
         failures, first = 0, False
         while True:
-            sent_at = await lane.admit(first=first)
+            sent_at = await lane.admit(caller, first=first)
             pause = self._retry.wait(failures + 1, random.random())  # noqa: S311  # no secret
             try:
                 return await attempt(sent_at, pause or self._retry.wait_initial)
@@ -220,7 +226,7 @@ class Exchange:
         error = sending.exception()
         if error is None:
             task = sending.result()
-            self.creates.finished(task.id)
+            self.creates.forget(task.id)
             logger.warning("task %s was created for a caller that was cancelled: it runs", task.id)
             self._tell(EventKind.CREATE_ORPHANED, task.id)
         elif isinstance(error, UncertainError):
@@ -236,12 +242,8 @@ class Exchange:
     def _tell(
         self, kind: EventKind, task_id: str | None = None, error: RuxaError | None = None
     ) -> None:
-        if self._observe is None:
-            return
-        try:
-            self._observe(Event(kind, task_id, error))
-        except Exception:
-            logger.exception("on_event failed at %s", kind)
+        if self._observe is not None:
+            tell(self._observe, Event(kind, task_id, error))
 
 
 #: What a query may be repeated on.

@@ -2,15 +2,34 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 import anyio
+from attrs import frozen
 
 from ruxa_async.policy.pace import Pacer
 
-__all__ = ["Lane"]
+__all__ = ["Caller", "Lane", "NotWantedError"]
 
 #: A day: `anyio.move_on_after` takes no infinite sleep on every loop.
 _FOR_EVER = 86_400.0
+
+
+class NotWantedError(Exception):
+    """The caller does not want to be admitted any more: nothing was sent."""
+
+
+@frozen
+class Caller:
+    """Who stands in the line."""
+
+    #: Asked at every move: False takes the caller out of the line.
+    wanted: Callable[[], bool] = lambda: True
+    #: Called each time the caller may send.
+    on_admitted: Callable[[], None] = lambda: None
+
+
+_ANYBODY = Caller()
 
 
 class Lane:
@@ -39,22 +58,26 @@ class Lane:
         """How many calls stand in the line."""
         return len(self._line)
 
-    async def admit(self, *, first: bool = False) -> float:
+    async def admit(self, caller: Caller = _ANYBODY, *, first: bool = False) -> float:
         """Wait until a call may leave, and return the moment: it counts as sent from here on.
 
         Args:
+            caller: who asks.
             first: at the head of the line instead of its end: the call was refused before.
+
+        Raises:
+            NotWantedError: the caller changed its mind.
         """
-        if not self._line and self._is_free():
-            return self._send()
+        if not self._line and caller.wanted() and self._is_free():
+            return self._send(caller)
         turn = asyncio.Event()
         if first:
             self._line.appendleft(turn)
         else:
             self._line.append(turn)
         try:
-            await self._until_free(turn)
-            return self._send()
+            await self._until_free(turn, caller)
+            return self._send(caller)
         finally:
             self._line.remove(turn)
             self._wake()
@@ -63,8 +86,10 @@ class Lane:
         now = anyio.current_time()
         return self.pacer.next_send(now, self.in_flight) <= now
 
-    async def _until_free(self, turn: asyncio.Event) -> None:
+    async def _until_free(self, turn: asyncio.Event, caller: Caller) -> None:
         while True:
+            if not caller.wanted():
+                raise NotWantedError
             wait = _FOR_EVER
             if self._line[0] is turn:
                 now = anyio.current_time()
@@ -75,11 +100,17 @@ class Lane:
             with anyio.move_on_after(wait):
                 await turn.wait()
 
-    def _send(self) -> float:
+    def _send(self, caller: Caller) -> float:
         now = anyio.current_time()
         self.pacer.sent(now)
         self._out += 1
+        caller.on_admitted()
         return now
+
+    def ask_again(self) -> None:
+        """Let everybody in the line say whether they still want to be admitted."""
+        for turn in self._line:
+            turn.set()
 
     def _wake(self) -> None:
         if self._line:
@@ -90,7 +121,7 @@ class Lane:
         self._out -= 1
         if task_id is not None:
             self.running.add(task_id)
-        self.pacer.accepted(anyio.current_time(), sent_at)
+        self.pacer.accepted(anyio.current_time(), sent_at, self.in_flight)
         self._wake()
 
     def refused(self, sent_at: float, retry_after: float | None = None) -> None:
@@ -113,8 +144,12 @@ class Lane:
         self._wake()
 
     def finished(self, task_id: str) -> None:
-        """Note that a task has ended, or that nobody follows it any more: its place is free."""
+        """Note that a task has ended: its place is free."""
         if task_id in self.running:
-            self.running.discard(task_id)
             self.pacer.finished(anyio.current_time())
-            self._wake()
+            self.forget(task_id)
+
+    def forget(self, task_id: str) -> None:
+        """Free the place of a task that nobody follows: nobody would say when it ends."""
+        self.running.discard(task_id)
+        self._wake()

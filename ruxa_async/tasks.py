@@ -73,6 +73,7 @@ class Task:
 
         Raises:
             cattrs.BaseValidationError: the text is JSON but not a task.
+            TypeError: it is not even an object.
             ValueError: the text is not JSON.
         """
         return _converter().loads(text, cls)

@@ -179,7 +179,7 @@ def test_ledger_equals_accepted(
     kinds: list[FaultKind],
     seed: int,
 ) -> None:
-    """Whatever is asked and whatever goes wrong, each accepted create is one task and one charge."""
+    """Whatever is asked and goes wrong, each accepted create is one task and one charge."""
     fake = FakeRuxa(FakeSettings(credits=credit, cap=cap, limit=3, duration=4), seed=seed)
     for kind in kinds:
         response = Response(500) if kind is FaultKind.LOST else None

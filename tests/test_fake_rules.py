@@ -125,10 +125,12 @@ def test_all_wrong_fields_are_named() -> None:
     assert all(name in message for name in ("prompt", "seconds", "style", "other"))
 
 
-@pytest.mark.parametrize("fields", [{"seconds": "25"}, {"size": "1024x1792"}, {"size": "1792x1024"}])
-def test_hd_is_for_the_hd_model(fields: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"), [("seconds", "25"), ("size", "1024x1792"), ("size", "1792x1024")]
+)
+def test_hd_is_for_the_hd_model(name: str, value: str) -> None:
     """25 seconds and the HD sizes are for sora-2-hd."""
-    created(FakeRuxa(), create(model="sora-2-hd", **fields))
+    created(FakeRuxa(), create(model="sora-2-hd", **{name: value}))
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ def read_recipe(fields: Mapping[str, Any]) -> Recipe:
     Raises:
         InvalidRequestError: naming every field that is unknown, or at fault.
     """
-    model = str(fields.get("model", "sora-2"))
-    known = MODELS.get(model)
+    model = fields.get("model", "sora-2")
+    known = MODELS.get(model) if isinstance(model, str) else None
     if known is None:
         parameters = {name: fields[name] for name in fields if name not in {"model", "layout"}}
         return Generation(model, parameters, layout=fields.get("layout", "flat"))

@@ -15,6 +15,7 @@ __all__ = [
     "check",
     "is_bool",
     "is_json_object",
+    "is_sendable",
     "is_text",
     "is_url",
     "listed",
@@ -75,7 +76,16 @@ def _broken_rules(recipe: AttrsInstance) -> Iterator[Problem]:
 
 def is_text(value: Any) -> bool:
     """Whether the value is a string with something in it."""
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and bool(value.strip()) and is_sendable(value)
+
+
+def is_sendable(text: str) -> bool:
+    """Whether the text can be written as UTF-8: half a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_bool(value: Any) -> bool:
@@ -91,7 +101,7 @@ def is_url(value: Any) -> bool:
         parts = urlsplit(value)
     except ValueError:
         return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and is_sendable(value)
 
 
 def listed(allows: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -110,7 +120,7 @@ def is_json_object(value: Any) -> bool:
         return False
     mapping: dict[Any, Any] = {**value}
     try:
-        json.dumps(mapping, allow_nan=False)
+        json.dumps(mapping, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError):
         return False
     return all(isinstance(name, str) for name in mapping)

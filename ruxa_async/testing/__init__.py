@@ -39,7 +39,7 @@ _HOMES = {
     "Stats": "fake",
 }
 
-if not TYPE_CHECKING:
+if not TYPE_CHECKING:  # pragma: no branch
 
     def __getattr__(name: str) -> Any:
         # The pytest plugin lives here and is always loaded: it must not drag aiohttp along.

@@ -161,14 +161,11 @@ class FakeRuxa:
         return self._callbacks.take(now, public_url=self.public_url)
 
     def _count(self, call: _Call) -> None:
-        match call.on:
-            case "create":
-                self.stats.creates += 1
-            case "query":
-                self.stats.queries += 1
-            case "file":
-                self.stats.files += 1
-                self.stats.authorised_files += _authorization(call.request) is not None
+        stats, on = self.stats, call.on
+        stats.creates += on == "create"
+        stats.queries += on == "query"
+        stats.files += on == "file"
+        stats.authorised_files += on == "file" and _authorization(call.request) is not None
 
     def _strike(self, call: _Call, *, early: bool) -> Fault | None:
         return self._script.take(call.on, self._prompt(call), early=early) if self._script else None

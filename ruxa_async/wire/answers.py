@@ -209,7 +209,7 @@ def _retry_after(response: Response) -> float | None:
 def _seconds(value: Any) -> float | None:
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
@@ -218,7 +218,7 @@ def _until(moment: str | None, date: str | None) -> float | None:
     # Measured against the answer's own Date: two clocks need not agree.
     try:
         wait = parsedate_to_datetime(moment or "") - parsedate_to_datetime(date or "")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return max(0.0, wait.total_seconds())
 

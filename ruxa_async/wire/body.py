@@ -67,8 +67,7 @@ def create_body(
             nested body, for which nobody documents a form.
         TypeError: `recipe` is not one.
     """
-    parameters = spell(recipe)
-    model = parameters.pop("model")
+    model, parameters = spell(recipe)
     reference = parameters.get(_REFERENCE)
     envelope = {"model": model, **_callback(dialect, callback_url)}
     nested = (recipe.body_layout or dialect.sora_layout) == "nested"

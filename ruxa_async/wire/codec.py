@@ -12,12 +12,6 @@ from cattrs.gen import make_dict_structure_fn, override
 from ruxa_async.errors import PayloadError
 from ruxa_async.tasks import Failure, Output, Task, TaskState
 
-loads: Callable[[bytes | str], Any]
-try:
-    from orjson import loads
-except ImportError:
-    loads = json.loads
-
 __all__ = [
     "Envelope",
     "as_object",
@@ -29,6 +23,8 @@ __all__ = [
 ]
 
 _EXCERPT = 200
+#: No code is longer; Python refuses to read a number of thousands of digits.
+_LONGEST_CODE = 9
 
 #: Synonyms for the states of "Get Task Details": the blog's words and those of alike services.
 _SYNONYMS = {
@@ -39,6 +35,23 @@ _SYNONYMS = {
     "error": TaskState.FAIL,
 }
 _STATES = {state.value: state for state in TaskState} | _SYNONYMS
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _slow_loads(text: bytes | str) -> Any:
+    # As strict as orjson: UTF-8 only, no byte order mark, no NaN.
+    plain = text if isinstance(text, str) else text.decode()
+    return json.loads(plain, parse_constant=_no_number)
+
+
+loads: Callable[[bytes | str], Any]
+try:
+    from orjson import loads
+except ImportError:
+    loads = _slow_loads
 
 
 def dumps(value: Any) -> bytes:
@@ -75,11 +88,16 @@ def _first(*values: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else dumps(value).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "(nested too deeply to show)"
 
 
 def _to_code(value: Any) -> int | None:
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= _LONGEST_CODE:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -117,8 +135,9 @@ def read_envelope(value: Any) -> Envelope:
     answer = as_object(value)
     if answer is None:
         raise PayloadError(f"Expected an object, got {type(value).__name__}.")
-    said = _first(answer.get("msg"), answer.get("message"), answer.get("error"), "")
-    return Envelope(_to_code(answer.get("code")), _text(said), answer.get("data"))
+    said = _first(answer.get("msg"), answer.get("message"), answer.get("error"))
+    message = "" if said is None else _text(said)
+    return Envelope(_to_code(answer.get("code")), message, answer.get("data"))
 
 
 # The two classes below keep Ruxa's spelling, so that errors name the path that misfits.
@@ -187,7 +206,7 @@ def read_task(data: Any, task_id: str | None = None) -> Task:
     """
     detail: _Detail = _structure(data, _Detail)
     found = task_id or detail.taskId
-    if found is None:
+    if not found:
         raise PayloadError("Cannot read the answer: no task id.", path="$.data.taskId")
     state = _STATES.get(detail.state.strip().lower(), TaskState.UNKNOWN)
     return Task(
@@ -207,16 +226,19 @@ def _read_failure(detail: _Detail) -> Failure:
 
 def _read_output(detail: _Detail) -> Output:
     result = _read_result(detail.resultJson)
-    urls = _texts(_first(result.pop("resultUrls", None), detail.resultUrls))
-    characters = _texts(
-        _first(
-            result.pop("character_id_list", None),
-            detail.character_id_list,
-            result.pop("character_id", None),
-            detail.character_id,
-        )
+    urls = _first_texts(result.pop("resultUrls", None), detail.resultUrls)
+    characters = _first_texts(
+        result.pop("character_id_list", None),
+        detail.character_id_list,
+        result.pop("character_id", None),
+        detail.character_id,
     )
     return Output(urls, characters, extra=result)
+
+
+def _first_texts(*values: Any) -> tuple[str, ...]:
+    found = (_texts(value) for value in values)
+    return next((texts for texts in found if texts), ())
 
 
 def _read_result(result: Any) -> dict[str, Any]:
@@ -239,7 +261,6 @@ def _texts(value: Any) -> tuple[str, ...]:
     """Return a list of words however it came: a list, one word, or a string that holds a list."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = _read_result(value).get("resultUrls", value)
-    if isinstance(value, str):
-        value = [value]
-    members = cast("list[Any]", value) if isinstance(value, list) else []
-    return tuple(str(member) for member in members if member not in (None, ""))
+    members = cast("list[Any]", value) if isinstance(value, list) else [value]
+    # Nothing else can be a link or an id; what it was stays in `Task.raw`.
+    return tuple(str(member) for member in members if member and isinstance(member, str | int))

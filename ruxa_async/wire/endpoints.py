@@ -101,6 +101,8 @@ def _check_base_url(url: str) -> None:
         raise ConfigurationError("The base URL cannot be read.") from error
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError("A base URL holds no user, password, query or fragment.")
+    if any(c.isspace() for c in url):
+        raise ConfigurationError(f"A base URL holds no blanks or line ends, got {url!r}.")
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _is_local(host))):
         raise ConfigurationError(
             f"The base URL must be https (http only for this machine), got {url!r}."

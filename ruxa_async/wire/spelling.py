@@ -17,7 +17,8 @@ _converter.register_unstructure_hook(enum.StrEnum, lambda word: word.value)
 
 
 def _spell_span(span: tuple[float, float]) -> str:
-    return ",".join(format(Decimal(repr(moment)).normalize(), "f") for moment in span)
+    # Adding 0.0 turns -0.0 into 0.0.
+    return ",".join(format(Decimal(repr(moment + 0.0)).normalize(), "f") for moment in span)
 
 
 #: How Ruxa wants to see what we keep in natural Python (its page "Sora 2" for the first).
@@ -49,18 +50,19 @@ _converter.register_unstructure_hook_factory(
 )
 
 
-def spell(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe's model and parameters in Ruxa's spelling, unset ones left out.
+def spell(recipe: Recipe) -> tuple[str, dict[str, Any]]:
+    """Return a recipe's model, and its parameters in Ruxa's spelling, unset ones left out.
 
     A local file or bytes in `Sora2.input_reference` come out as they are: JSON cannot hold them.
 
     Raises:
         TypeError: this is no recipe.
     """
-    fields: Any = _converter.unstructure(recipe)
-    if not hasattr(recipe, "body_layout"):
+    # Not all callers are typed.
+    if not isinstance(recipe, Recipe):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"Expected a recipe such as Sora2(...), got {recipe!r:.80}.")
+    fields: dict[str, Any] = _converter.unstructure(recipe)
     model, extra = fields.pop("model"), fields.pop("extra", {})
     fields.pop("layout", None)
     parameters = fields.pop("parameters", {})
-    return {"model": model, **parameters, **fields, **extra}
+    return model, {**parameters, **fields, **extra}
