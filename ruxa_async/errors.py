@@ -33,32 +33,6 @@ from attrs import frozen
 
 from ruxa_async.tasks import Task
 
-__all__ = [
-    "AuthenticationError",
-    "BatchHaltedError",
-    "ConfigurationError",
-    "ConnectError",
-    "DownloadError",
-    "GenerationFailedError",
-    "InsufficientCreditsError",
-    "InvalidRequestError",
-    "JournalError",
-    "ModelUnavailableError",
-    "NotFoundError",
-    "PayloadError",
-    "Problem",
-    "RateLimitError",
-    "ResponseError",
-    "RuxaError",
-    "ServerError",
-    "SignatureError",
-    "TaskError",
-    "TaskFailedError",
-    "TaskTimeoutError",
-    "TransportError",
-    "UncertainError",
-]
-
 
 class RuxaError(Exception):
     """Anything that this library raises on purpose.
@@ -101,7 +75,7 @@ class ConnectError(TransportError):
 class UncertainError(TransportError):
     """Sent, but the outcome is unknown: a create may have been accepted and charged.
 
-    It is never sent again by itself. Look the task up in Ruxa's dashboard before you repeat it.
+    It is never sent again by itself; look in Ruxa's dashboard before you repeat it.
     """
 
 

@@ -259,6 +259,17 @@ def test_sora_faults_name_the_way_out(field: str, value: Any, says: str, source:
     assert told.startswith(source)
 
 
+@pytest.mark.parametrize("field", [a.name for a in attrs.fields(Sora2)])
+@pytest.mark.parametrize("value", [[], {}, [[]], 1j, ...], ids=repr)
+def test_odd_types_are_faults_too(field: str, value: Any) -> None:
+    """A value of quite another type is a fault of its field, in whichever field it stands."""
+    if field == "extra" and value in ([], {}):
+        return  # nothing to add
+    if field == "metadata" and value == {}:
+        return  # a mapping, although an empty one
+    assert set(faults(Sora2, **{"prompt": "a horse", field: value})) == {field}
+
+
 @pytest.mark.parametrize("prompt", ["", "  \n", None, 5, b"a horse", "half a pair: \ud83d"])
 @pytest.mark.parametrize("make", [Sora2, NanoBanana, NanoBananaPro])
 def test_a_prompt_is_a_text(make: Any, prompt: Any) -> None:

@@ -111,7 +111,6 @@ def test_there_is_one_of_each() -> None:
         if issubclass(thing, Exception) and thing.__module__ == errors.__name__
     }
     assert classes == set(PARENTS) == {type(error) for error in ERRORS}
-    assert {kind.__name__ for kind in classes} | {"Problem"} == set(errors.__all__)
 
 
 @pytest.mark.parametrize("kind", PARENTS, ids=lambda kind: kind.__name__)

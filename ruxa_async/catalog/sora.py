@@ -233,7 +233,7 @@ class Sora2(KnownModel):
         if self.model is SoraModel.SORA_2:
             if self.seconds == _HD_ONLY_SECONDS:
                 yield Problem("seconds", "25 is for sora-2-hd only; it may be 10 or 15", _BLOG)
-            if self.size in {Size.HD_PORTRAIT, Size.HD_LANDSCAPE}:
+            if self.size is Size.HD_PORTRAIT or self.size is Size.HD_LANDSCAPE:
                 may_be = f"{Size.PORTRAIT} or {Size.LANDSCAPE}"
                 yield Problem(
                     "size", f"{self.size} is for sora-2-hd only; it may be {may_be}", _SIZES

@@ -11,7 +11,7 @@ from ruxa_async.batch import Batch
 from ruxa_async.cli.audit import Books
 from ruxa_async.cli.display import choose_display, showing
 from ruxa_async.cli.exits import CommandError, Exit
-from ruxa_async.cli.inputs import Source, count
+from ruxa_async.cli.inputs import STDIN, Source, count
 from ruxa_async.cli.interrupts import interrupts
 from ruxa_async.cli.outcomes import answered_keys, open_outlet
 from ruxa_async.cli.recipes import Defaults
@@ -22,7 +22,7 @@ from ruxa_async.cli.speech import say
 from ruxa_async.client import PATIENCE, Ruxa
 from ruxa_async.errors import RuxaError
 
-__all__ = ["Plan", "run_batch"]
+__all__ = ["Plan", "default_output", "run_batch"]
 
 
 @frozen(kw_only=True)
@@ -100,7 +100,9 @@ async def _take_all(run: Run, batch: Batch) -> None:
                 batch.stop()
 
 
-def _interruptible(run: Run, batch: Batch, scope: anyio.CancelScope) -> AbstractContextManager[None]:
+def _interruptible(
+    run: Run, batch: Batch, scope: anyio.CancelScope
+) -> AbstractContextManager[None]:
     def stop() -> None:
         run.interrupted = True
         say("interrupted: nothing new is started, what runs is awaited; Ctrl-C again leaves now")
@@ -111,3 +113,13 @@ def _interruptible(run: Run, batch: Batch, scope: anyio.CancelScope) -> Abstract
         scope.cancel()
 
     return interrupts(stop, leave)
+
+
+def default_output(source: Source) -> Path:
+    """Return where outcomes go unless somebody says otherwise: they are worth money.
+
+    Args:
+        source: where the jobs are from.
+    """
+    stem = "stdin" if source.name == STDIN else Path(source.name).stem
+    return Path(f"{stem}.outcomes.jsonl")

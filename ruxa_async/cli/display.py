@@ -1,7 +1,7 @@
 """Showing progress: a live display on a terminal, a plain line now and then elsewhere."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -110,7 +110,7 @@ def choose_display(title: str, *, plain: bool) -> Display:
 
 
 @contextmanager
-def showing(display: Display, look: Callable[[], Snapshot]) -> Iterator[None]:
+def showing(display: Display, look: Callable[[], Snapshot]) -> Generator[None, None, None]:
     """Show progress while something goes on in the event loop, and once more at its end.
 
     Args:
@@ -120,14 +120,13 @@ def showing(display: Display, look: Callable[[], Snapshot]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
 
     def tick() -> None:
-        nonlocal timer
         display.show(look())
-        timer = loop.call_later(display.interval, tick)
+        timers[0] = loop.call_later(display.interval, tick)
 
     with display:
-        timer = loop.call_later(display.interval, tick)
+        timers = [loop.call_later(display.interval, tick)]
         try:
             yield
         finally:
-            timer.cancel()
+            timers[0].cancel()
             display.show(look())

@@ -2,6 +2,7 @@
 
 import enum
 import os
+from typing import cast
 
 from ruxa_async.cli.speech import say
 from ruxa_async.errors import (
@@ -24,7 +25,7 @@ class Exit(enum.IntEnum):
     FAILED = 1
     #: The command, a setting or the input is wrong.
     USAGE = 2
-    #: The account is at fault: its key or its credits.
+    #: The account or the connection is at fault, so nothing more was started.
     HALTED = 3
     INTERRUPTED = 130
 
@@ -79,6 +80,7 @@ def lone(error: BaseException) -> BaseException:
     Args:
         error: what came out of a task group, perhaps.
     """
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    first, *others = cast("BaseExceptionGroup[BaseException]", error).exceptions
+    return cast("BaseException", error) if others else lone(first)

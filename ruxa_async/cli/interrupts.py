@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ _Action: TypeAlias = Callable[[], object]
 
 
 @contextmanager
-def interrupts(*actions: _Action) -> Iterator[None]:
+def interrupts(*actions: _Action) -> Generator[None, None, None]:
     """Call the first action at the first Ctrl-C, the second at the second, and so on.
 
     They are called in the event loop; when there are none left, Ctrl-C does what it did before.

@@ -1,7 +1,7 @@
 """The outcomes of a batch as lines of JSON: written as they come, read again to go on."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,7 +12,15 @@ from ruxa_async.errors import RuxaError
 from ruxa_async.jobs import Failed, Outcome, Succeeded, Uncertain, Unfinished
 from ruxa_async.tasks import Task
 
-__all__ = ["Outlet", "answered_keys", "error_fields", "left_record", "open_outlet", "record", "task_fields"]
+__all__ = [
+    "Outlet",
+    "answered_keys",
+    "error_fields",
+    "left_record",
+    "open_outlet",
+    "record",
+    "task_fields",
+]
 
 
 def record(outcome: Outcome) -> dict[str, Any]:
@@ -28,11 +36,13 @@ def record(outcome: Outcome) -> dict[str, Any]:
         case Unfinished(_, task, error):
             return said | _made(task, ()) | {"error": error_fields(error)}
         case Failed(_, error) | Uncertain(_, error):
-            nothing = {"urls": [], "files": [], "character_ids": []}
+            nothing: dict[str, Any] = {"urls": [], "files": [], "character_ids": []}
             return said | {"task_id": error.task_id} | nothing | {"error": error_fields(error)}
 
 
-def left_record(key: str | None, task_id: str | None, error: RuxaError | None = None) -> dict[str, Any]:
+def left_record(
+    key: str | None, task_id: str | None, error: RuxaError | None = None
+) -> dict[str, Any]:
     """Return the line of a job that nobody waited for: paid for, or perhaps so.
 
     Args:
@@ -143,7 +153,9 @@ class Outlet:
 
 
 @contextmanager
-def open_outlet(path: Path | None, *, to_stdout: bool, resume: bool) -> Iterator[Outlet]:
+def open_outlet(
+    path: Path | None, *, to_stdout: bool, resume: bool
+) -> Generator[Outlet, None, None]:
     """Open the file of outcomes and close it in the end.
 
     Args:
@@ -176,5 +188,6 @@ def open_outlet(path: Path | None, *, to_stdout: bool, resume: bool) -> Iterator
 def _end_last_line(file: TextIO) -> None:
     with open(file.fileno(), "rb", closefd=False, buffering=0) as raw:
         size = raw.seek(0, 2)
-        if size and raw.seek(size - 1) is not None and raw.read(1) != b"\n":
+        raw.seek(max(0, size - 1))
+        if size and raw.read(1) != b"\n":
             file.write("\n")

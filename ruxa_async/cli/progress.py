@@ -1,31 +1,15 @@
 """How far a batch is: the figures, and two ways to show them."""
 
 from collections import deque
-from typing import Protocol
 
 from attrs import define, field, frozen
 
-__all__ = ["Counts", "Rate", "Snapshot", "clock"]
+from ruxa_async.results import Counts
+
+__all__ = ["Rate", "Snapshot", "clock"]
 
 #: The rate is that of the last so many seconds.
 _WINDOW = 10.0
-
-
-class Counts(Protocol):
-    """What a batch counts."""
-
-    @property
-    def started(self) -> int: ...
-    @property
-    def running(self) -> int: ...
-    @property
-    def succeeded(self) -> int: ...
-    @property
-    def failed(self) -> int: ...
-    @property
-    def uncertain(self) -> int: ...
-    @property
-    def unfinished(self) -> int: ...
 
 
 @define
@@ -38,9 +22,11 @@ class Rate:
         """Return the rate now.
 
         Args:
-            now: the moment in seconds.
+            now: seconds since it began.
             number: how many there are at that moment.
         """
+        if not self._seen:
+            self._seen.append((0.0, 0))
         self._seen.append((now, number))
         while now - self._seen[0][0] > _WINDOW:
             self._seen.popleft()
@@ -78,7 +64,11 @@ class Snapshot:
     def figures(self) -> list[tuple[str, str]]:
         """Return what can be said, as names and figures."""
         counts = self.counts
-        waiting = [] if self.total is None else [("waiting", max(0, self.total - self.done - counts.running))]
+        waiting = (
+            []
+            if self.total is None
+            else [("waiting", max(0, self.total - self.done - counts.running))]
+        )
         numbers = [
             *waiting,
             ("running", counts.running),
@@ -94,7 +84,9 @@ class Snapshot:
 
     def line(self) -> str:
         """Return it all in one line."""
-        return f"{clock(self.elapsed)}  {', '.join(f'{name} {one}' for name, one in self.figures())}"
+        return (
+            f"{clock(self.elapsed)}  {', '.join(f'{name} {one}' for name, one in self.figures())}"
+        )
 
 
 def clock(seconds: float) -> str:

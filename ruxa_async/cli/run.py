@@ -7,7 +7,6 @@ from typing import Final
 
 from attrs import define, field
 
-from ruxa_async.batch import Counts
 from ruxa_async.cli.audit import Books
 from ruxa_async.cli.feed import feed
 from ruxa_async.cli.inputs import STDIN, Source, read_jobs
@@ -18,6 +17,7 @@ from ruxa_async.cli.speech import say
 from ruxa_async.errors import RuxaError
 from ruxa_async.events import Event, EventKind
 from ruxa_async.jobs import Job, Outcome, Succeeded
+from ruxa_async.results import Counts
 
 __all__ = ["Run"]
 

@@ -1,12 +1,11 @@
 """A client for a command: of the real service, or of a sandbox in this very process."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from attrs import frozen
 
-from ruxa_async.cli.exits import CommandError
 from ruxa_async.client import Ruxa
 from ruxa_async.events import Observer
 from ruxa_async.policy.pace import Pace
@@ -44,21 +43,14 @@ class Service:
     sandbox: FakeSettings | None = None
 
     def pace(self) -> Pace:
-        """Return how fast creates may be sent.
-
-        Raises:
-            CommandError: the numbers make no sense.
-        """
+        """Return how fast creates may be sent."""
         speed = self.sandbox.speed if self.sandbox else 1.0
-        try:
-            return Pace(limit=self.limit, per=(self.per or Pace().per) / speed)
-        except ValueError as error:
-            raise CommandError(f"--limit, --per: {error.args[0]}") from error
+        return Pace(limit=self.limit, per=(self.per or Pace().per) / speed)
 
     @asynccontextmanager
     async def open(
         self, on_event: Observer | None = None
-    ) -> AsyncIterator[tuple[Ruxa, FakeRuxa | None]]:
+    ) -> AsyncGenerator[tuple[Ruxa, FakeRuxa | None], None]:
         """Enter a client, and the sandbox that it talks to where there is one.
 
         Args:

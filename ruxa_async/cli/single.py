@@ -76,9 +76,7 @@ class Desk:
             say(f"{task.id} is created; should this be interrupted: ruxa wait {task.id}")
             return await self._finish(ruxa, task, patience, download)
 
-    async def _finish(
-        self, ruxa: Ruxa, task: Task, patience: float, download: Path | None
-    ) -> Exit:
+    async def _finish(self, ruxa: Ruxa, task: Task, patience: float, download: Path | None) -> Exit:
         try:
             task = await ruxa.wait(task, timeout=patience)
         except TaskError as error:

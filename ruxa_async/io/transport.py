@@ -208,7 +208,7 @@ class _Translation:
         if isinstance(error, PayloadError) and not self.request.idempotent:
             raise self._uncertain(error) from error
         if isinstance(error, _FAULTS) and not isinstance(error, RuxaError):
-            raise self._translate(error) from error
+            raise self._translate(error) from (None if isinstance(error, _QUOTING) else error)
 
     def _translate(self, error: Exception) -> TransportError:
         if self.request.idempotent:
@@ -238,10 +238,14 @@ _NEVER_SENT: Final = (
     aiohttp.InvalidURL,
 )
 
+#: They quote what came back, or hold the request's headers: the key must not travel on in them.
+_QUOTING: Final = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError)
+
 _ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
     (aiohttp.ClientConnectorCertificateError, "The host's certificate is not trusted."),
     (aiohttp.ClientConnectorDNSError, "Check the host's name in base_url, and the network."),
     (aiohttp.ClientProxyConnectionError, "Check the proxy."),
+    (aiohttp.ClientHttpProxyError, "Check the proxy."),
     (aiohttp.ClientConnectorError, "Check base_url and the network."),
     (aiohttp.ConnectionTimeoutError, "Check base_url and the network."),
 )
@@ -249,6 +253,10 @@ _ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
 
 def _reason(error: Exception) -> str:
     text = str(error).rstrip(".")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        text = f"the proxy answered {error.status}"
+    elif isinstance(error, _QUOTING):
+        text = "what came back is no complete HTTP answer"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -179,7 +179,6 @@ class Pacer:
         self._proven_cap = max(self._proven_cap, in_flight)
         self._accepted_since_step += 1
         if self._accepted_since_step >= _ACCEPTED_PER_STEP:
-            self._accepted_since_step = 0
             self._grow(in_flight)
 
     def _grow(self, in_flight: float) -> None:
@@ -188,6 +187,9 @@ class Pacer:
             self.cap = min(self._ceiling, self.cap + 1)
         elif self.pace.limit is None and len(self._accepted_log) >= int(self.quota):
             self.quota += 1
+        else:
+            return
+        self._accepted_since_step = 0
 
     def refused(
         self, now: float, sent_at: float, in_flight: float, retry_after: float | None = None

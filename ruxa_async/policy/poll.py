@@ -80,7 +80,7 @@ class Agenda(Generic[Item]):
 
     def pop(self, now: float) -> Item | None:
         """Take out and return the earliest item that is due, if any is."""
-        if self.next_due() > now:
+        if self.next_due() > now or not self._heap:
             return None
         _, _, item = heapq.heappop(self._heap)
         del self._current[item]

@@ -1,0 +1,313 @@
+"""The transport on real sockets: what went wrong, and whether it may have cost something."""
+
+import asyncio
+import gzip
+import ssl
+import traceback
+
+import pytest
+import trustme
+from raw_servers import RawServer, Wire, closed_port, serving
+
+from ruxa_async.errors import ConnectError, PayloadError, RuxaError, TransportError, UncertainError
+from ruxa_async.io.transport import LARGEST_ANSWER, AiohttpTransport
+from ruxa_async.policy.timeouts import Timeouts
+from ruxa_async.wire.messages import Request, Response
+
+_KEY = "sk-secret-0123456789"
+_QUICK = Timeouts(connect=2, read=0.1, total=5)
+
+pytestmark = [pytest.mark.asyncio]
+
+
+def _post(url: str) -> Request:
+    headers = {"Authorization": f"Bearer {_KEY}", "Content-Type": "application/json"}
+    return Request("POST", f"{url}/api/v1/tasks/create", headers, b'{"a": 1}', idempotent=False)
+
+
+def _get(url: str) -> Request:
+    return Request("GET", f"{url}/api/v1/tasks/query/t%2F1", {"Authorization": f"Bearer {_KEY}"})
+
+
+async def _send(request: Request, **options: object) -> Response:
+    transport = AiohttpTransport(timeouts=_QUICK, **options)
+    try:
+        return await transport.send(request)
+    finally:
+        await transport.aclose()
+
+
+async def _error(request: Request, **options: object) -> RuxaError:
+    """Return the error of a request, once it is certain that nothing about it tells the key."""
+    with pytest.raises(RuxaError) as caught:
+        await _send(request, **options)
+    error: BaseException | None = caught.value
+    text = "".join(traceback.format_exception(error))
+    while error is not None:
+        text += f"{error!r} {vars(error)!r}"
+        error = error.__cause__
+    assert _KEY not in text
+    return caught.value
+
+
+async def _closed_before_reading(wire: Wire) -> None:
+    wire.writer.close()
+
+
+async def _closed_after_reading(wire: Wire) -> None:
+    await wire.read()
+
+
+async def _reset(wire: Wire) -> None:
+    await wire.read()
+    wire.reset()
+
+
+async def _broken_off(wire: Wire) -> None:
+    await wire.read()
+    await wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+
+
+async def _broken_off_in_a_chunk(wire: Wire) -> None:
+    await wire.read()
+    await wire.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{")
+
+
+async def _garbage(wire: Wire) -> None:
+    await wire.read()
+    await wire.write(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
+
+
+async def _echo(wire: Wire) -> None:
+    await wire.write(b"HTTP/1.1 200 OK\r\nX: y\r\n" + (await wire.read()).replace(b": ", b" "))
+
+
+async def _echo_as_status(wire: Wire) -> None:
+    secret = next(line for line in (await wire.read()).splitlines() if b"Bearer" in line)
+    await wire.write(b"HTTP/9 " + secret + b"\r\n\r\n")
+
+
+async def _echo_as_chunk(wire: Wire) -> None:
+    chunk = (await wire.read()).replace(b"\r\n", b" ") + b"\r\n\r\n"
+    await wire.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk)
+
+
+async def _bad_gzip(wire: Wire) -> None:
+    await wire.read()
+    await wire.answer(b"no gzip", b"Content-Encoding: gzip")
+
+
+async def _silent(wire: Wire) -> None:
+    await wire.read()
+    await asyncio.sleep(60)
+
+
+async def _silent_in_the_middle(wire: Wire) -> None:
+    await wire.read()
+    await wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+    await asyncio.sleep(60)
+
+
+_NO_ANSWER = [
+    _closed_before_reading,
+    _closed_after_reading,
+    _reset,
+    _broken_off,
+    _broken_off_in_a_chunk,
+    _garbage,
+    _echo,
+    _echo_as_status,
+    _echo_as_chunk,
+    _bad_gzip,
+    _silent,
+    _silent_in_the_middle,
+]
+
+
+@pytest.mark.parametrize("behave", _NO_ANSWER)
+async def test_a_paid_request_without_an_answer_is_uncertain(behave: object) -> None:
+    """However an answer is lost, a paid request was sent once and counts as uncertain."""
+    async with serving(behave) as server:
+        error = await _error(_post(server.url))
+    assert type(error) is UncertainError
+    assert "may have been accepted and charged" in str(error)
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("behave", _NO_ANSWER)
+async def test_a_repeatable_request_without_an_answer_is_a_fault_of_the_transport(
+    behave: object,
+) -> None:
+    """The same faults under a query are neither uncertain nor certain not to have been sent."""
+    async with serving(behave) as server:
+        error = await _error(_get(server.url))
+    assert type(error) is TransportError
+
+
+async def _unread_until_full(wire: Wire) -> None:
+    await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("write", [_post, _get])
+async def test_nobody_listens(write: type[Request]) -> None:
+    """A refused connection is certain: nothing was sent."""
+    error = await _error(write(f"http://127.0.0.1:{closed_port()}"))
+    assert type(error) is ConnectError
+    assert "Check base_url and the network" in str(error)
+
+
+@pytest.mark.parametrize("write", [_post, _get])
+async def test_no_such_host(write: type[Request]) -> None:
+    """A name that nobody knows fails at once, and nothing was sent."""
+    async with asyncio.timeout(5):
+        error = await _error(write("http://nothing.invalid"))
+    assert type(error) is ConnectError
+    assert "Check the host's name" in str(error)
+
+
+@pytest.mark.parametrize("write", [_post, _get])
+async def test_a_url_that_leads_nowhere(write: type[Request]) -> None:
+    """A URL that no connection can be made from is certain too: nothing was sent."""
+    assert type(await _error(write("http://"))) is ConnectError
+
+
+@pytest.mark.parametrize("write", [_post, _get])
+async def test_a_connection_that_does_not_come_about(write: type[Request]) -> None:
+    """A handshake that takes too long is certain: nothing was sent."""
+    transport = AiohttpTransport(timeouts=Timeouts(connect=0.1, read=5, total=5))
+    async with serving(_unread_until_full) as server:
+        with pytest.raises(ConnectError) as caught:
+            await transport.send(write(server.url.replace("http", "https")))
+        await transport.aclose()
+    assert not server.requests
+    assert "Check base_url and the network" in str(caught.value)
+
+
+async def _fine(wire: Wire) -> None:
+    while True:
+        await wire.read()
+        await wire.answer(b'{"code": 200}')
+
+
+def _certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return the server's context, and that of a client which trusts it."""
+    authority = trustme.CA()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
+
+
+@pytest.mark.parametrize("write", [_post, _get])
+async def test_a_certificate_that_is_not_trusted(write: type[Request]) -> None:
+    """A host that cannot prove who it is gets nothing, and the error says why."""
+    server_side, _ = _certificates()
+    async with serving(_fine, ssl=server_side) as server:
+        error = await _error(write(server.url))
+    assert type(error) is ConnectError
+    assert "certificate is not trusted" in str(error)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("write", [_post, _get])
+async def test_a_private_authority(write: type[Request]) -> None:
+    """With a context of your own, a private authority is trusted."""
+    server_side, client_side = _certificates()
+    async with serving(_fine, ssl=server_side) as server:
+        assert (await _send(write(server.url), ssl=client_side)).status == 200
+    assert len(server.requests) == 1
+
+
+async def _length_too_large(wire: Wire) -> None:
+    await wire.read()
+    await wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n{" % (LARGEST_ANSWER + 1))
+    await asyncio.sleep(60)
+
+
+async def _chunks_without_end(wire: Wire) -> None:
+    await wire.read()
+    await wire.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        await wire.write(b"10000\r\n" + b" " * 65536 + b"\r\n")
+
+
+async def _bomb(wire: Wire) -> None:
+    await wire.read()
+    await wire.answer(gzip.compress(b" " * (16 * LARGEST_ANSWER)), b"Content-Encoding: gzip")
+
+
+_TOO_LARGE = [_length_too_large, _chunks_without_end, _bomb]
+
+
+@pytest.mark.parametrize("behave", _TOO_LARGE)
+async def test_an_answer_that_is_too_large(behave: object) -> None:
+    """What is larger than any answer of Ruxa's is refused while it is read."""
+    async with serving(behave) as server:
+        error = await _error(_get(server.url))
+    assert type(error) is PayloadError
+    assert "larger than 4194304 bytes" in str(error)
+
+
+@pytest.mark.parametrize("behave", _TOO_LARGE)
+async def test_a_paid_request_whose_answer_is_too_large(behave: object) -> None:
+    """Under a paid request it is uncertain, with its cause."""
+    async with serving(behave) as server:
+        error = await _error(_post(server.url))
+    assert type(error) is UncertainError
+    assert type(error.__cause__) is PayloadError
+    assert server.posts == server.connections == 1
+
+
+async def test_the_largest_answer() -> None:
+    """An answer just as large as allowed comes whole."""
+
+    async def behave(wire: Wire) -> None:
+        await wire.read()
+        await wire.answer(b" " * LARGEST_ANSWER)
+
+    async with serving(behave) as server:
+        assert len((await _send(_get(server.url))).body) == LARGEST_ANSWER
+
+
+@pytest.mark.parametrize("status", [b"301 Moved", b"307 Temporary", b"308 Permanent"])
+@pytest.mark.parametrize("write", [_post, _get])
+async def test_redirects_are_not_followed(write: type[Request], status: bytes) -> None:
+    """A redirect is an answer like any other: following it might pay twice."""
+
+    async def behave(wire: Wire) -> None:
+        while True:
+            await wire.read()
+            await wire.answer(b"", b"Location: /elsewhere", status=status)
+
+    async with serving(behave) as server:
+        answer = await _send(write(server.url))
+    assert answer.status == int(status[:3])
+    assert len(server.requests) == 1
+
+
+async def test_a_request_arrives_as_it_was_written() -> None:
+    """The path, the headers and the body reach the server as they are; no cookie is kept."""
+
+    async def behave(wire: Wire) -> None:
+        while True:
+            await wire.read()
+            await wire.answer(b'{"code": 200}', b"Set-Cookie: a=b", b"X-More: 1")
+
+    transport = AiohttpTransport(timeouts=_QUICK)
+    async with serving(behave) as server:
+        for write in (_post, _get, _post, _get):
+            answer = await transport.send(write(server.url))
+            assert (answer.status, answer.body) == (200, b'{"code": 200}')
+            assert answer.headers["x-more"] == "1"
+        await transport.aclose()
+    post, get = server.requests[-2:]
+    assert post.startswith(b"POST /api/v1/tasks/create HTTP/1.1\r\n")
+    assert post.endswith(b'\r\n\r\n{"a": 1}')
+    assert get.startswith(b"GET /api/v1/tasks/query/t%2F1 HTTP/1.1\r\n")
+    assert all(f"Authorization: Bearer {_KEY}".encode() in text for text in (post, get))
+    assert not any(b"Cookie" in request for request in server.requests)
+
+
+def _paths(server: RawServer) -> list[bytes]:
+    return [request.split(b" ", 2)[1] for request in server.requests]
