@@ -10,7 +10,23 @@ from typing import cast
 
 from attrs import define, field
 
+from ruxa_async.wire.messages import Request
+
+KEY = "sk-secret-0123456789"
+
+Write = Callable[[str], Request]
 Behave = Callable[["Wire"], Awaitable[None]]
+
+
+def post(url: str) -> Request:
+    """Return a paid request."""
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    return Request("POST", f"{url}/api/v1/tasks/create", headers, b'{"a": 1}', idempotent=False)
+
+
+def get(url: str) -> Request:
+    """Return a request that may be repeated."""
+    return Request("GET", f"{url}/api/v1/tasks/query/t%2F1", {"Authorization": f"Bearer {KEY}"})
 
 
 @define
@@ -91,3 +107,10 @@ def closed_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+async def fine(wire: Wire) -> None:
+    """Answer every request of a connection."""
+    while True:
+        await wire.read()
+        await wire.answer(b'{"code": 200}')

@@ -176,8 +176,10 @@ def test_missing_libraries_name_the_extra(ruxa: Ruxa, monkeypatch: pytest.Monkey
 
 def test_startup_imports_no_network_library() -> None:
     """`ruxa --help` answers without importing aiohttp."""
-    code = "import sys; from ruxa_async.cli import main; main(['--help']); print('aiohttp' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = "from ruxa_async.cli import main; main(['--help']); print('aiohttp' in sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}"], capture_output=True, text=True, check=True
+    )
     assert ran.stdout.splitlines()[-1] == "False"
 
 

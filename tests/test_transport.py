@@ -7,26 +7,16 @@ import traceback
 
 import pytest
 import trustme
-from raw_servers import RawServer, Wire, closed_port, serving
+from raw_servers import KEY, Behave, Wire, Write, closed_port, fine, get, post, serving
 
 from ruxa_async.errors import ConnectError, PayloadError, RuxaError, TransportError, UncertainError
 from ruxa_async.io.transport import LARGEST_ANSWER, AiohttpTransport
 from ruxa_async.policy.timeouts import Timeouts
 from ruxa_async.wire.messages import Request, Response
 
-_KEY = "sk-secret-0123456789"
 _QUICK = Timeouts(connect=2, read=0.1, total=5)
 
 pytestmark = [pytest.mark.asyncio]
-
-
-def _post(url: str) -> Request:
-    headers = {"Authorization": f"Bearer {_KEY}", "Content-Type": "application/json"}
-    return Request("POST", f"{url}/api/v1/tasks/create", headers, b'{"a": 1}', idempotent=False)
-
-
-def _get(url: str) -> Request:
-    return Request("GET", f"{url}/api/v1/tasks/query/t%2F1", {"Authorization": f"Bearer {_KEY}"})
 
 
 async def _send(request: Request, **options: object) -> Response:
@@ -46,7 +36,7 @@ async def _error(request: Request, **options: object) -> RuxaError:
     while error is not None:
         text += f"{error!r} {vars(error)!r}"
         error = error.__cause__
-    assert _KEY not in text
+    assert KEY not in text
     return caught.value
 
 
@@ -125,10 +115,10 @@ _NO_ANSWER = [
 
 
 @pytest.mark.parametrize("behave", _NO_ANSWER)
-async def test_a_paid_request_without_an_answer_is_uncertain(behave: object) -> None:
+async def test_a_paid_request_without_an_answer_is_uncertain(behave: Behave) -> None:
     """However an answer is lost, a paid request was sent once and counts as uncertain."""
     async with serving(behave) as server:
-        error = await _error(_post(server.url))
+        error = await _error(post(server.url))
     assert type(error) is UncertainError
     assert "may have been accepted and charged" in str(error)
     assert server.connections == 1
@@ -136,11 +126,11 @@ async def test_a_paid_request_without_an_answer_is_uncertain(behave: object) -> 
 
 @pytest.mark.parametrize("behave", _NO_ANSWER)
 async def test_a_repeatable_request_without_an_answer_is_a_fault_of_the_transport(
-    behave: object,
+    behave: Behave,
 ) -> None:
     """The same faults under a query are neither uncertain nor certain not to have been sent."""
     async with serving(behave) as server:
-        error = await _error(_get(server.url))
+        error = await _error(get(server.url))
     assert type(error) is TransportError
 
 
@@ -148,16 +138,16 @@ async def _unread_until_full(wire: Wire) -> None:
     await asyncio.sleep(60)
 
 
-@pytest.mark.parametrize("write", [_post, _get])
-async def test_nobody_listens(write: type[Request]) -> None:
+@pytest.mark.parametrize("write", [post, get])
+async def test_nobody_listens(write: Write) -> None:
     """A refused connection is certain: nothing was sent."""
     error = await _error(write(f"http://127.0.0.1:{closed_port()}"))
     assert type(error) is ConnectError
     assert "Check base_url and the network" in str(error)
 
 
-@pytest.mark.parametrize("write", [_post, _get])
-async def test_no_such_host(write: type[Request]) -> None:
+@pytest.mark.parametrize("write", [post, get])
+async def test_no_such_host(write: Write) -> None:
     """A name that nobody knows fails at once, and nothing was sent."""
     async with asyncio.timeout(5):
         error = await _error(write("http://nothing.invalid"))
@@ -165,14 +155,14 @@ async def test_no_such_host(write: type[Request]) -> None:
     assert "Check the host's name" in str(error)
 
 
-@pytest.mark.parametrize("write", [_post, _get])
-async def test_a_url_that_leads_nowhere(write: type[Request]) -> None:
+@pytest.mark.parametrize("write", [post, get])
+async def test_a_url_that_leads_nowhere(write: Write) -> None:
     """A URL that no connection can be made from is certain too: nothing was sent."""
     assert type(await _error(write("http://"))) is ConnectError
 
 
-@pytest.mark.parametrize("write", [_post, _get])
-async def test_a_connection_that_does_not_come_about(write: type[Request]) -> None:
+@pytest.mark.parametrize("write", [post, get])
+async def test_a_connection_that_does_not_come_about(write: Write) -> None:
     """A handshake that takes too long is certain: nothing was sent."""
     transport = AiohttpTransport(timeouts=Timeouts(connect=0.1, read=5, total=5))
     async with serving(_unread_until_full) as server:
@@ -181,12 +171,6 @@ async def test_a_connection_that_does_not_come_about(write: type[Request]) -> No
         await transport.aclose()
     assert not server.requests
     assert "Check base_url and the network" in str(caught.value)
-
-
-async def _fine(wire: Wire) -> None:
-    while True:
-        await wire.read()
-        await wire.answer(b'{"code": 200}')
 
 
 def _certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
@@ -199,22 +183,22 @@ def _certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, client
 
 
-@pytest.mark.parametrize("write", [_post, _get])
-async def test_a_certificate_that_is_not_trusted(write: type[Request]) -> None:
+@pytest.mark.parametrize("write", [post, get])
+async def test_a_certificate_that_is_not_trusted(write: Write) -> None:
     """A host that cannot prove who it is gets nothing, and the error says why."""
     server_side, _ = _certificates()
-    async with serving(_fine, ssl=server_side) as server:
+    async with serving(fine, ssl=server_side) as server:
         error = await _error(write(server.url))
     assert type(error) is ConnectError
     assert "certificate is not trusted" in str(error)
     assert not server.requests
 
 
-@pytest.mark.parametrize("write", [_post, _get])
-async def test_a_private_authority(write: type[Request]) -> None:
+@pytest.mark.parametrize("write", [post, get])
+async def test_a_private_authority(write: Write) -> None:
     """With a context of your own, a private authority is trusted."""
     server_side, client_side = _certificates()
-    async with serving(_fine, ssl=server_side) as server:
+    async with serving(fine, ssl=server_side) as server:
         assert (await _send(write(server.url), ssl=client_side)).status == 200
     assert len(server.requests) == 1
 
@@ -241,19 +225,19 @@ _TOO_LARGE = [_length_too_large, _chunks_without_end, _bomb]
 
 
 @pytest.mark.parametrize("behave", _TOO_LARGE)
-async def test_an_answer_that_is_too_large(behave: object) -> None:
+async def test_an_answer_that_is_too_large(behave: Behave) -> None:
     """What is larger than any answer of Ruxa's is refused while it is read."""
     async with serving(behave) as server:
-        error = await _error(_get(server.url))
+        error = await _error(get(server.url))
     assert type(error) is PayloadError
     assert "larger than 4194304 bytes" in str(error)
 
 
 @pytest.mark.parametrize("behave", _TOO_LARGE)
-async def test_a_paid_request_whose_answer_is_too_large(behave: object) -> None:
+async def test_a_paid_request_whose_answer_is_too_large(behave: Behave) -> None:
     """Under a paid request it is uncertain, with its cause."""
     async with serving(behave) as server:
-        error = await _error(_post(server.url))
+        error = await _error(post(server.url))
     assert type(error) is UncertainError
     assert type(error.__cause__) is PayloadError
     assert server.posts == server.connections == 1
@@ -267,12 +251,12 @@ async def test_the_largest_answer() -> None:
         await wire.answer(b" " * LARGEST_ANSWER)
 
     async with serving(behave) as server:
-        assert len((await _send(_get(server.url))).body) == LARGEST_ANSWER
+        assert len((await _send(get(server.url))).body) == LARGEST_ANSWER
 
 
 @pytest.mark.parametrize("status", [b"301 Moved", b"307 Temporary", b"308 Permanent"])
-@pytest.mark.parametrize("write", [_post, _get])
-async def test_redirects_are_not_followed(write: type[Request], status: bytes) -> None:
+@pytest.mark.parametrize("write", [post, get])
+async def test_redirects_are_not_followed(write: Write, status: bytes) -> None:
     """A redirect is an answer like any other: following it might pay twice."""
 
     async def behave(wire: Wire) -> None:
@@ -296,18 +280,15 @@ async def test_a_request_arrives_as_it_was_written() -> None:
 
     transport = AiohttpTransport(timeouts=_QUICK)
     async with serving(behave) as server:
-        for write in (_post, _get, _post, _get):
+        for write in (post, get, post, get):
             answer = await transport.send(write(server.url))
             assert (answer.status, answer.body) == (200, b'{"code": 200}')
             assert answer.headers["x-more"] == "1"
         await transport.aclose()
-    post, get = server.requests[-2:]
-    assert post.startswith(b"POST /api/v1/tasks/create HTTP/1.1\r\n")
-    assert post.endswith(b'\r\n\r\n{"a": 1}')
-    assert get.startswith(b"GET /api/v1/tasks/query/t%2F1 HTTP/1.1\r\n")
-    assert all(f"Authorization: Bearer {_KEY}".encode() in text for text in (post, get))
+    paid, free = server.requests[-2:]
+    assert paid.startswith(b"POST /api/v1/tasks/create HTTP/1.1\r\n")
+    assert paid.endswith(b'\r\n\r\n{"a": 1}')
+    assert free.startswith(b"GET /api/v1/tasks/query/t%2F1 HTTP/1.1\r\n")
+    assert all(f"Authorization: Bearer {KEY}".encode() in text for text in (paid, free))
     assert not any(b"Cookie" in request for request in server.requests)
 
-
-def _paths(server: RawServer) -> list[bytes]:
-    return [request.split(b" ", 2)[1] for request in server.requests]

@@ -252,6 +252,12 @@ def test_bytes_travel_as_multipart(content: bytes, name: str, kind: str) -> None
     assert (part.filename, part.content_type, part.content) == (name, kind, content)
 
 
+def test_a_file_part_does_not_print_the_file() -> None:
+    """A form's repr tells how long the file is, or where it lies, and does not print it."""
+    assert "<400 bytes>" in repr(form(Sora2("a horse", input_reference=b"GIF8" * 100)))
+    assert "horse.png" in repr(form(Sora2("a horse", input_reference=Path("horse.png"))))
+
+
 def test_form_fields_are_texts() -> None:
     """In a form every value is a text: booleans and extras as JSON, texts as they are."""
     recipe = Sora2(

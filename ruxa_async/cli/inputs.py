@@ -116,7 +116,7 @@ def count(source: Source) -> int | None:
 
 def _count_rows(source: Source) -> int | None:
     try:
-        return sum(1 for _ in _table(source))
+        return max(0, sum(1 for _ in _table(source)) - 1)
     except CommandError:
         return None  # said again, and in time, when the row at fault is read
 

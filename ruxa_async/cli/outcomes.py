@@ -1,10 +1,12 @@
 """The outcomes of a batch as lines of JSON: written as they come, read again to go on."""
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from io import SEEK_END, FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ruxa_async.cli.exits import CommandError
 from ruxa_async.cli.speech import as_json, say, tell
@@ -102,7 +104,7 @@ def answered_keys(path: Path) -> frozenset[str]:
         return frozenset(_keys(lines))
 
 
-def _keys(lines: TextIO) -> Iterator[str]:
+def _keys(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         try:
             value: object = json.loads(line)
@@ -116,16 +118,15 @@ def _keys(lines: TextIO) -> Iterator[str]:
 
 
 class Outlet:
-    """Takes the lines of outcomes; one that cannot be written is said on standard error.
+    """Takes the lines of outcomes; what cannot be written is said on standard error.
 
     Args:
-        file: where they go, if anywhere.
-        to_stdout: whether they go to standard output too.
+        sinks: each writes a line, and raises `OSError` where it cannot.
     """
 
-    def __init__(self, file: TextIO | None = None, *, to_stdout: bool = False) -> None:
-        self._file = file
-        self._to_stdout = to_stdout
+    def __init__(self, *sinks: Callable[[str], object]) -> None:
+        self._sinks = list(sinks)
+        #: Whether somewhere nothing can be written any more.
         self.broken = False
 
     def write(self, fields: dict[str, Any]) -> None:
@@ -135,59 +136,72 @@ class Outlet:
             fields: what JSON can say.
         """
         line = as_json(fields)
-        try:
-            self._write(line)
-        except OSError as error:
-            # What the line says has been paid for.
-            if not self.broken:
-                say(f"error: the outcomes cannot be written: {error}; here they are:")
-            self.broken = True
-            say(line)
+        for sink in (*self._sinks,):
+            try:
+                sink(line)
+            except OSError as error:
+                self._give_up(sink, error)
+        if self.broken and not self._sinks:
+            say(line)  # what it says has been paid for
 
-    def _write(self, line: str) -> None:
-        if self._file is not None:
-            self._file.write(f"{line}\n")
-            self._file.flush()
-        if self._to_stdout:
-            tell(line)
+    def _give_up(self, sink: Callable[[str], object], error: OSError) -> None:
+        self.broken = True
+        self._sinks.remove(sink)
+        where = "" if self._sinks else "; here they are:"
+        say(f"error: the outcomes cannot be written: {error.strerror or error}{where}")
 
 
 @contextmanager
 def open_outlet(
     path: Path | None, *, to_stdout: bool, resume: bool
 ) -> Generator[Outlet, None, None]:
-    """Open the file of outcomes and close it in the end.
+    """Open the file of outcomes and close it in the end; without any, it is removed.
 
     Args:
         path: of the file; None: there is none.
-        to_stdout: as for `Outlet`.
+        to_stdout: whether outcomes go to standard output too.
         resume: whether the file of an earlier run is gone on with.
 
     Raises:
         CommandError: it holds the outcomes of an earlier run, or cannot be written.
     """
+    stdout = [tell] if to_stdout else []
     if path is None:
-        yield Outlet(None, to_stdout=to_stdout)
+        yield Outlet(*stdout)
         return
+    with _open(path, resume=resume) as file:
+        try:
+            yield Outlet(partial(_append, file), *stdout)
+        finally:
+            if path.is_file() and not path.stat().st_size:
+                path.unlink()
+
+
+def _open(path: Path, *, resume: bool) -> FileIO:
     if not resume and path.is_file() and path.stat().st_size:
         raise CommandError(
             f"{path} holds the outcomes of an earlier run: --resume goes on with it, "
             "--output names another file"
         )
     try:
-        file = path.open("a+", encoding="ascii")
+        # Without a buffer: what was written is written, and closing has nothing left to fail at.
+        file = FileIO(path, "a+")
+        _end_last_line(file)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror or error}") from error
-    with file:
-        _end_last_line(file)
-        yield Outlet(file, to_stdout=to_stdout)
-    if not path.stat().st_size:
-        path.unlink()
+    return file
 
 
-def _end_last_line(file: TextIO) -> None:
-    with open(file.fileno(), "rb", closefd=False, buffering=0) as raw:
-        size = raw.seek(0, 2)
-        raw.seek(max(0, size - 1))
-        if size and raw.read(1) != b"\n":
-            file.write("\n")
+def _end_last_line(file: FileIO) -> None:
+    if not file.seekable():
+        return
+    size = file.seek(0, SEEK_END)
+    file.seek(max(0, size - 1))
+    if size and file.read(1) != b"\n":
+        file.write(b"\n")
+
+
+def _append(file: FileIO, line: str) -> None:
+    left = f"{line}\n".encode()
+    while left:
+        left = left[file.write(left) :]

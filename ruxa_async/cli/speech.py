@@ -1,10 +1,11 @@
 """The one place that writes: results to standard output, all talk to standard error."""
 
 import json
+import os
 import sys
 from typing import Any
 
-__all__ = ["say", "tell", "tell_json"]
+__all__ = ["as_json", "say", "tell", "tell_json"]
 
 
 def tell(text: str) -> None:
@@ -16,8 +17,13 @@ def tell(text: str) -> None:
     Raises:
         OSError: nobody reads it any more, or the disk is full.
     """
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer must not fail once more when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def tell_json(value: Any) -> None:

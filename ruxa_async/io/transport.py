@@ -1,5 +1,6 @@
 """The one seam to the network: a request goes in, a complete response comes out."""
 
+import io
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from attrs import frozen
 from yarl import URL
 
 from ruxa_async.errors import (
+    ConfigurationError,
     ConnectError,
     InvalidRequestError,
     PayloadError,
@@ -113,6 +115,8 @@ class AiohttpTransport:
         self, keepalive: float, traces: list[aiohttp.TraceConfig]
     ) -> aiohttp.ClientSession:
         theirs = self._theirs.connector if self._theirs else None
+        if self._theirs is not None and theirs is None:
+            raise ConfigurationError("The session that was handed in is closed; make a new one.")
         return aiohttp.ClientSession(
             connector=theirs or aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive),
             connector_owner=theirs is None,
@@ -168,7 +172,7 @@ def _too_large() -> PayloadError:
 async def _payload(body: bytes | Multipart | None) -> AsyncGenerator[Any, None]:
     """Yield what aiohttp sends: a multipart body is built anew, its file opened anew."""
     if not isinstance(body, Multipart):
-        yield body
+        yield body and io.BytesIO(body)  # aiohttp warns of large bytes, not of a stream
         return
     form = aiohttp.FormData()
     for name, value in body.fields:
@@ -182,12 +186,12 @@ async def _payload(body: bytes | Multipart | None) -> AsyncGenerator[Any, None]:
 @asynccontextmanager
 async def _content(part: FilePart) -> AsyncGenerator[Any, None]:
     if not isinstance(part.content, Path):
-        yield part.content
+        yield io.BytesIO(part.content)
         return
     try:
         file = await anyio.to_thread.run_sync(part.content.open, "rb")
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         problem = Problem(part.name, f"{part.content} cannot be read: {reason}", "this machine")
         raise InvalidRequestError("The request cannot be sent.", problems=[problem]) from error
     with file:
@@ -234,6 +238,7 @@ class _Translation:
 _FAULTS: Final = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 _NEVER_SENT: Final = (
     aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
 )
