@@ -1,4 +1,4 @@
-"""How long does a whole batch take, how much of the sandbox's limits does it use, what is refused?
+"""One whole batch: how long it takes, how much of the limits it uses, what is refused.
 
 Run it with ``python benchmarks/batch.py [FILE] [--speed 20]``: one prompt a line, 946 made-up ones
 where no file is given. The bound is what a scheduler that knows everything could reach: one task
@@ -49,12 +49,18 @@ async def measure(prompts: list[str], speed: float) -> None:
         stats, best = sandbox.fake.stats, bound(sandbox.fake)
     refused = (stats.refused_rate + stats.refused_cap) / stats.creates
     charged = len(sandbox.fake.ledger.charges)
-    print("| prompts | succeeded | charged | seconds | bound | share | refused | queries per task |")
-    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    print(
-        f"| {len(prompts)} | {succeeded} | {charged} | {seconds:.1f} | {best:.1f} "
-        f"| {best / seconds:.2f} | {refused:.1%} | {stats.queries / charged:.1f} |"
-    )
+    row = {
+        "prompts": f"{len(prompts)}",
+        "succeeded": f"{succeeded}",
+        "charged": f"{charged}",
+        "seconds": f"{seconds:.1f}",
+        "bound": f"{best:.1f}",
+        "share": f"{best / seconds:.2f}",
+        "refused": f"{refused:.1%}",
+        "queries per task": f"{stats.queries / charged:.1f}",
+    }
+    for line in (row, ["---:"] * len(row), row.values()):
+        print(f"| {' | '.join(line)} |")
 
 
 def main() -> None:

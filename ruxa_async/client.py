@@ -32,7 +32,7 @@ _BASE_URL: Final = "https://api.ruxa.ai"
 #: How long a task is waited for unless you say otherwise, in seconds.
 PATIENCE: Final = 1800.0
 
-logger = logging.getLogger("ruxa_async")
+_logger = logging.getLogger("ruxa_async")
 
 
 class Ruxa:
@@ -73,12 +73,12 @@ class Ruxa:
             (api_key or os.environ.get("RUXA_API_KEY", "")).strip(),
             dialect,
         )
-        self.base_url = endpoints.base_url
+        self.base_url: str = endpoints.base_url
         self._transport = transport or AiohttpTransport(timeouts=timeouts)
         self._owns_transport = transport is None
         self._closed = False
         #: One request at a time: paced, sent, repeated.
-        self.exchange = Exchange(
+        self.exchange: Exchange = Exchange(
             endpoints,
             self._transport,
             pace=pace,
@@ -87,7 +87,7 @@ class Ruxa:
             observe=on_event,
         )
         #: Asks for all tasks that anybody waits for.
-        self.follower = Follower(
+        self.follower: Follower = Follower(
             partial(self.exchange.query, patient=False), poll, self.exchange.creates
         )
         options = getattr(self._transport, "options", None)
@@ -205,7 +205,7 @@ class Ruxa:
             error.task_id = task.id
             raise
         except asyncio.CancelledError:
-            logger.warning("task %s is paid for and runs on; its caller was cancelled", task.id)
+            _logger.warning("task %s is paid for and runs on; its caller was cancelled", task.id)
             raise
 
     def as_completed(

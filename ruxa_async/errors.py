@@ -187,7 +187,7 @@ class InvalidRequestError(ResponseError, ValueError):
         **said: Unpack[_Said],
     ) -> None:
         super().__init__(message, **said)
-        self.problems = tuple(problems)
+        self.problems: tuple[Problem, ...] = tuple(problems)
 
     def __str__(self) -> str:
         return "\n  ".join([super().__str__(), *map(str, self.problems)])
@@ -296,4 +296,4 @@ class BatchHaltedError(RuxaError):
 
     def __init__(self, message: str, *, keys: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.keys = tuple(keys)
+        self.keys: tuple[str, ...] = tuple(keys)

@@ -51,7 +51,7 @@ class Event:
 #: Called at once, in the event loop: be quick. What it raises is logged and goes no further.
 Observer: TypeAlias = Callable[[Event], None]
 
-logger = logging.getLogger("ruxa_async")
+_logger = logging.getLogger("ruxa_async")
 
 
 def tell(observer: Observer | None, event: Event) -> None:
@@ -61,4 +61,4 @@ def tell(observer: Observer | None, event: Event) -> None:
     try:
         observer(event)
     except Exception:
-        logger.exception("on_event failed at %s", event.kind)
+        _logger.exception("on_event failed at %s", event.kind)

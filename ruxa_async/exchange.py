@@ -34,7 +34,7 @@ from ruxa_async.wire.messages import Request, Response
 
 __all__ = ["Exchange"]
 
-logger = logging.getLogger("ruxa_async")
+_logger = logging.getLogger("ruxa_async")
 
 #: A longer ``Retry-After`` than this is not waited out: the error says when to come back.
 LONGEST_RETRY_AFTER = 300.0
@@ -66,8 +66,8 @@ class Exchange:
         retry: Retry,
         observe: Observer | None = None,
     ) -> None:
-        self.creates = Lane(Pacer(pace))
-        self.queries = Lane(Pacer(_query_pace(queries_per_second)))
+        self.creates: Lane = Lane(Pacer(pace))
+        self.queries: Lane = Lane(Pacer(_query_pace(queries_per_second)))
         self._endpoints = endpoints
         self._transport = transport
         self._retry = retry
@@ -227,10 +227,10 @@ class Exchange:
         if error is None:
             task = sending.result()
             self.creates.forget(task.id)
-            logger.warning("task %s was created for a caller that was cancelled: it runs", task.id)
+            _logger.warning("task %s was created for a caller that was cancelled: it runs", task.id)
             self._tell(EventKind.CREATE_ORPHANED, task.id)
         elif isinstance(error, UncertainError):
-            logger.warning("a create whose caller was cancelled: %s", error)
+            _logger.warning("a create whose caller was cancelled: %s", error)
             self._tell(EventKind.CREATE_ORPHANED, error.task_id, error)
 
     def _remember(self, task_id: str) -> None:

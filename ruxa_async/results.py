@@ -53,9 +53,9 @@ class Results:
     """What became of the jobs: counted, kept until it is taken, and the end of it all."""
 
     def __init__(self, observer: Observer | None) -> None:
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         #: Bounds the downloads.
-        self.saving = asyncio.Semaphore(_DOWNLOADS)
+        self.saving: asyncio.Semaphore = asyncio.Semaphore(_DOWNLOADS)
         self._observer = observer
         self._outcomes: deque[Outcome] = deque()
         self._given_back: list[Job] = []

@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_runs import Ruxa
+from cli_runs import Ruxa, serving
 
 from ruxa_async import Sora2, __version__
 from ruxa_async.testing import FakeSettings, Sandbox
@@ -24,14 +25,11 @@ def ruxa(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def ruxa_sandbox_settings() -> FakeSettings:
-    return FakeSettings(speed=1000, limit=None, cap=None)
-
-
-@pytest.fixture
-def served(ruxa_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    monkeypatch.setenv("RUXA_BASE_URL", ruxa_sandbox.url)
-    return ruxa_sandbox
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    settings = FakeSettings(speed=1000, limit=None, cap=None)
+    with serving(settings) as sandbox:
+        monkeypatch.setenv("RUXA_BASE_URL", sandbox.url)
+        yield sandbox
 
 
 def test_create_writes_the_id(ruxa: Ruxa, served: Sandbox) -> None:

@@ -1,5 +1,6 @@
 """The command `ruxa batch`, against sandboxes."""
 
+import io
 import json
 import os
 import re
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_runs import Ran, Ruxa
+from cli_runs import Ran, Ruxa, serving
+from rich.console import Console
 
 from ruxa_async import Sora2
 from ruxa_async.catalog import Generation
 from ruxa_async.cli.audit import Books
+from ruxa_async.cli.display import Terminal
 from ruxa_async.cli.outcomes import answered_keys, open_outlet
 from ruxa_async.cli.progress import Rate, Snapshot, clock
 from ruxa_async.jobs import Job, Succeeded
@@ -40,16 +43,13 @@ def ruxa(
 
 
 @pytest.fixture
-def ruxa_sandbox_settings() -> FakeSettings:
-    return FakeSettings(
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    settings = FakeSettings(
         speed=1000, limit=None, cap=None, credits=30, fail_when=lambda prompt: "bad" in prompt
     )
-
-
-@pytest.fixture
-def served(ruxa_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    monkeypatch.setenv("RUXA_BASE_URL", ruxa_sandbox.url)
-    return ruxa_sandbox
+    with serving(settings) as sandbox:
+        monkeypatch.setenv("RUXA_BASE_URL", sandbox.url)
+        yield sandbox
 
 
 def prompts(number: int, name: str = "a.txt") -> str:
@@ -358,3 +358,15 @@ def test_a_reader_that_leaves_loses_no_outcome(ruxa: Ruxa) -> None:
     assert "the outcomes cannot be written: Broken pipe" in said
     (books,) = re.findall(r"ledger: (\d+) charged once each, 0 lost, 0 duplicates", said)
     assert len(lines("o.jsonl")) == int(books) < 40
+
+
+def test_a_terminal_shows_a_bar() -> None:
+    """On a terminal the figures stay in place, under a bar with what is done."""
+    seen = io.StringIO()
+    console = Console(file=seen, force_terminal=True, width=120, color_system=None)
+    counts = Counts(started=60, running=40, succeeded=20)
+    with Terminal("a.txt", console) as display:
+        for total in (100, None):
+            display.show(Snapshot(counts=counts, total=total, elapsed=30, rate=2.0, refused=3))
+    assert "20 of 100" in seen.getvalue()
+    assert "running 40" in seen.getvalue()

@@ -198,10 +198,12 @@ async def test_a_link_that_has_expired(tmp_path: Path, status: int) -> None:
 
 @pytest.mark.parametrize("url", ["", "no url", "ftp://host/a.mp4", "http://[::1/a.mp4"])
 async def test_a_link_that_is_none(tmp_path: Path, url: str) -> None:
-    """A link that cannot be followed is a download that failed, like any other."""
-    async with _downloads() as downloads:
+    """A link that cannot be followed is a download that failed, and is not tried again."""
+    downloads = Downloads(Timeouts(), wait=60)
+    async with asyncio.timeout(5):
         with pytest.raises(DownloadError):
             await downloads.fetch(_task(url), tmp_path)
+    await downloads.aclose()
 
 
 async def test_a_task_without_files(tmp_path: Path) -> None:
@@ -298,6 +300,26 @@ async def test_a_download_that_is_cancelled(tmp_path: Path, *, natively: bool) -
     gc.collect()
     for path in tmp_path.iterdir():
         assert (path.suffix, path.stat().st_size) == (".mp4", 500_000)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file that is slow to open")
+async def test_a_cancelled_download_waits_for_its_thread(tmp_path: Path) -> None:
+    """A thread that opens the file is waited for: nothing may appear behind the clean-up."""
+    part = tmp_path / "task_1.mp4.part"
+    os.mkfifo(part)  # opening it takes until somebody reads from it
+    readers: list[int] = []
+    loop = asyncio.get_running_loop()
+    async with _host() as host, _downloads() as downloads:
+        fetching = asyncio.create_task(downloads.fetch(_task(f"{host.url}/a.mp4"), tmp_path))
+        await asyncio.sleep(0.05)
+        loop.call_later(0.05, lambda: readers.append(os.open(part, os.O_RDONLY | os.O_NONBLOCK)))
+        fetching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
+        assert readers
+    os.close(readers[0])
+    assert not _names(tmp_path)
+    gc.collect()  # an open file would warn now, and warnings are errors
 
 
 async def test_closing_in_the_middle_of_a_download(tmp_path: Path) -> None:

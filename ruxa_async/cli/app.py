@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-app = App(
+app: App = App(
     name="ruxa",
     version=__version__,
     help="Videos and images from the Ruxa AI generation API. The key comes from RUXA_API_KEY.",

@@ -38,7 +38,7 @@ class Display(AbstractContextManager["Display"], Protocol):
 class Plain(Display):
     """A line every few seconds, for logs."""
 
-    interval = 5.0
+    interval: float = 5.0
 
     def show(self, snapshot: Snapshot) -> None:
         """Write a line to standard error."""
@@ -56,7 +56,7 @@ class Terminal(Display):
         console: where to show it.
     """
 
-    interval = 0.2
+    interval: float = 0.2
 
     def __init__(self, title: str, console: Console) -> None:
         self._title = title

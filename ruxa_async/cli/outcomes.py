@@ -127,7 +127,7 @@ class Outlet:
     def __init__(self, *sinks: Callable[[str], object]) -> None:
         self._sinks = list(sinks)
         #: Whether somewhere nothing can be written any more.
-        self.broken = False
+        self.broken: bool = False
 
     def write(self, fields: dict[str, Any]) -> None:
         """Write one line, at once.

@@ -1,15 +1,19 @@
 """Result files onto the disk: streamed, complete or not there at all, and never with the key."""
 
+import asyncio
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import anyio
 import attrs
 from anyio import to_thread
+from yarl import URL
 
 from ruxa_async.errors import DownloadError
 from ruxa_async.io.transport import client_timeout
@@ -28,6 +32,7 @@ _SUFFIXES: Final = {
     "image/webp": ".webp",
     "application/json": ".json",
 }
+#: In bytes: file systems count them, not letters.
 _LONGEST_STEM: Final = 150
 #: What a host says of a link that has expired.
 _GONE: Final = frozenset({403, 404, 410})
@@ -56,6 +61,7 @@ class Downloads:
         self._attempts = attempts
         self._wait = wait
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def fetch(self, task: Task, directory: Path, name: str | None = None) -> list[Path]:
         """Return the paths of a task's files, complete on the disk.
@@ -80,40 +86,97 @@ class Downloads:
                 return await self._stream(url, directory, stem)
             except (aiohttp.ClientError, TimeoutError) as error:
                 gone = isinstance(error, aiohttp.ClientResponseError) and error.status in _GONE
-                if gone or attempt + 1 == self._attempts:
+                hopeless = gone or isinstance(error, aiohttp.InvalidURL)
+                if hopeless or attempt + 1 == self._attempts:
                     raise _failed(task, url, error, gone=gone) from error
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 raise _failed(task, url, error) from error
             await anyio.sleep(self._wait * 2**attempt)
         raise AssertionError  # pragma: no cover  # the last attempt returns or raises
 
     async def _stream(self, url: str, directory: Path, stem: str) -> Path:
-        session = self._session = self._session or aiohttp.ClientSession(
-            timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar(), raise_for_status=True
-        )
-        async with session.get(url, **self._options) as answer:
+        async with self._open_session().get(_as_it_is(url), **self._options) as answer:
             path = directory / f"{stem}{_suffix(stem, url, answer.content_type)}"
-            part = path.with_name(f"{path.name}.part")
-            await to_thread.run_sync(lambda: directory.mkdir(parents=True, exist_ok=True))
+            part = _Part(path.with_name(f"{path.name}.part"))
             try:
-                await _write(answer, part)
-                await to_thread.run_sync(part.replace, path)
+                await _in_thread(part.open)
+                async for chunk in answer.content.iter_chunked(_CHUNK):
+                    await _in_thread(partial(part.write, chunk))
+                await _in_thread(partial(part.keep, path))
             except BaseException:
-                part.unlink(missing_ok=True)
+                await _in_thread(part.discard)
                 raise
         return path
 
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise RuntimeError("the client was closed")
+        self._session = self._session or aiohttp.ClientSession(
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            raise_for_status=True,
+            requote_redirect_url=False,
+        )
+        return self._session
+
     async def aclose(self) -> None:
-        """Close the session."""
+        """Close the session, for good."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
 
 
-async def _write(answer: aiohttp.ClientResponse, part: Path) -> None:
-    async with await anyio.open_file(part, "wb") as file:
-        async for chunk in answer.content.iter_chunked(_CHUNK):
-            await file.write(chunk)
+class _Part:
+    """A file that is written beside its name; each method is for a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("wb")
+
+    def write(self, chunk: bytes) -> None:
+        if self._file is not None:  # pragma: no branch  # it has been opened
+            self._file.write(chunk)
+
+    def keep(self, path: Path) -> None:
+        self._close()
+        self._path.replace(path)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        with contextlib.suppress(OSError):
+            self._close()
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Run in a thread, to its end: native cancellation goes through anyio's shield.
+
+    What a thread does after it was given up would come behind the clean-up.
+    """
+    working = asyncio.ensure_future(to_thread.run_sync(work))
+    with anyio.CancelScope(shield=True):
+        try:
+            await asyncio.wait((working,))
+        except asyncio.CancelledError:
+            await asyncio.wait((working,))
+            working.exception()  # seen, so that nobody warns of it
+            raise
+    working.result()
+
+
+def _as_it_is(url: str) -> URL:
+    """Return a link unchanged where it can be sent so: a signature may depend on its spelling."""
+    return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
 
 
 def _failed(task: Task, url: str, error: Exception, *, gone: bool = False) -> DownloadError:
@@ -126,7 +189,8 @@ def _failed(task: Task, url: str, error: Exception, *, gone: bool = False) -> Do
 
 def _stems(name: str, count: int) -> Sequence[str]:
     """Return one harmless file name for each file: task ids are opaque, so they may hold a path."""
-    stem = re.sub(r"[^\w.-]", "_", name).lstrip(".")[:_LONGEST_STEM] or "task"
+    stem = re.sub(r"[^\w.-]", "_", name).lstrip(".").encode()[:_LONGEST_STEM].decode(errors="ignore")
+    stem = stem or "task"
     if count == 1:
         return [stem]
     suffix = Path(stem).suffix if _has_suffix(stem) else ""

@@ -103,10 +103,10 @@ class Pacer:
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
         #: Calls per window at the moment.
-        self.quota = float(pace.start if pace.limit is None else pace.limit)
+        self.quota: float = float(pace.start if pace.limit is None else pace.limit)
         #: Running tasks allowed at the moment.
         self._ceiling = math.inf if pace.in_flight is None else float(pace.in_flight)
-        self.cap = self._ceiling
+        self.cap: float = self._ceiling
         self._log: deque[float] = deque()
         self._gate = _Gate()
         self._round_trip = _RoundTrip()

@@ -69,11 +69,12 @@ class FakeRuxa:
     """
 
     def __init__(self, settings: FakeSettings | None = None, *, seed: int = 0) -> None:
-        self.settings = settings = settings or FakeSettings()
+        settings = settings or FakeSettings()
+        self.settings: FakeSettings = settings
         #: What the links to result files begin with; a server puts its own address here.
         self.public_url = "https://files.ruxa.test"
-        self.ledger = Ledger(settings.credits)
-        self.stats = Stats()
+        self.ledger: Ledger = Ledger(settings.credits)
+        self.stats: Stats = Stats()
         #: Every accepted task by its id.
         self.tasks: dict[str, FakeTask] = {}
         self._files: dict[str, FakeTask] = {}

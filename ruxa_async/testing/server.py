@@ -36,7 +36,7 @@ class Sandbox:
     def __init__(
         self, fake: FakeRuxa | None = None, *, host: str = "127.0.0.1", port: int = 0
     ) -> None:
-        self.fake = fake or FakeRuxa()
+        self.fake: FakeRuxa = fake or FakeRuxa()
         #: Its base URL, once it is entered.
         self.url = ""
         self._host = host
@@ -54,7 +54,8 @@ class Sandbox:
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
         host, port = self._runner.addresses[0][:2]
-        self.url = self.fake.public_url = str(URL.build(scheme="http", host=host, port=port))
+        self.url: str = str(URL.build(scheme="http", host=host, port=port))
+        self.fake.public_url = self.url
         self._postman.start()
         return self
 

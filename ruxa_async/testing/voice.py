@@ -55,7 +55,7 @@ class RefusalError(Exception):
     ) -> None:
         super().__init__(code, detail)
         self.code = code
-        self.message = CODES[code] if detail is None else detail
+        self.message: str = CODES[code] if detail is None else detail
         self.retry_after = retry_after
 
 
