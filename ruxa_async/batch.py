@@ -17,6 +17,7 @@ from ruxa_async.catalog import Recipe
 from ruxa_async.client import PATIENCE, Ruxa
 from ruxa_async.errors import (
     AuthenticationError,
+    ConfigurationError,
     ConnectError,
     DownloadError,
     InvalidRequestError,
@@ -56,6 +57,9 @@ class Batch:
         callback_url: where Ruxa should tell that a task has ended.
         on_event: told what happens to each job (`Event`).
         timeout: seconds of patience for each task after its create.
+
+    Raises:
+        ConfigurationError: `in_flight` is less than one.
     """
 
     def __init__(
@@ -69,6 +73,8 @@ class Batch:
         on_event: Observer | None = None,
         timeout: float = PATIENCE,
     ) -> None:
+        if in_flight is not None and in_flight < 1:
+            raise ConfigurationError(f"in_flight must be at least 1, got {in_flight}.")
         self._ruxa = ruxa
         self._jobs = jobs
         self._places = _MOST_IN_FLIGHT if in_flight is None else in_flight

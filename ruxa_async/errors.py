@@ -116,9 +116,8 @@ class ResponseError(RuxaError):
         # The channel that holds the error: the other one may say that all is well.
         number = self.status if self.code in {None, 0, 200} else self.code
         said = f"Ruxa answered {number}: {self.message}" if number else self.message
-        remedy = f" {self.remedy}" if self.remedy else ""
         about = f" [{self.task_id}]" if self.task_id else ""
-        return f"{said}{about}{remedy}"
+        return f"{said.rstrip('.')}{about}. {self.remedy}".rstrip()
 
 
 class AuthenticationError(ResponseError):

@@ -12,6 +12,7 @@ from batch_calls import client, outcomes, recipes
 
 from ruxa_async import (
     Batch,
+    ConfigurationError,
     EventKind,
     Job,
     Pace,
@@ -26,19 +27,19 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
 
 async def test_every_job_is_charged_once_and_succeeds() -> None:
-    """Three hundred jobs end as three hundred successes and three hundred charges."""
+    """All of 120 jobs end as successes and as one charge each."""
     fake = FakeRuxa(seed=1)
-    async with client(fake) as ruxa, Batch(ruxa, recipes(300)) as batch:
+    async with client(fake) as ruxa, Batch(ruxa, recipes(120)) as batch:
         ended = await outcomes(batch)
     assert {type(outcome) for outcome in ended} == {Succeeded}
-    assert fake.ledger.by_prompt() == {f"prompt {number}": 1 for number in range(300)}
-    assert sorted(int(outcome.job.key) for outcome in ended) == list(range(1, 301))
+    assert fake.ledger.by_prompt() == {f"prompt {number}": 1 for number in range(120)}
+    assert sorted(int(outcome.job.key) for outcome in ended) == list(range(1, 121))
 
 
 async def test_hardly_a_create_is_refused() -> None:
-    """With nothing known, fewer than 3 % of 600 creates are refused, cap and rate together."""
+    """With nothing known, fewer than 3 % of 450 creates are refused, cap and rate together."""
     fake = FakeRuxa(seed=2)
-    async with client(fake) as ruxa, Batch(ruxa, recipes(600)) as batch:
+    async with client(fake) as ruxa, Batch(ruxa, recipes(450)) as batch:
         await outcomes(batch)
     refused = fake.stats.refused_rate + fake.stats.refused_cap
     assert refused < 0.03 * fake.stats.creates
@@ -159,3 +160,10 @@ async def test_memory_does_not_grow_with_the_number_of_jobs() -> None:
         alive = sum(isinstance(thing, Job) for thing in gc.get_objects())
         assert alive == 0
         assert len(ruxa.follower) == 0
+
+
+async def test_no_place_at_all_is_refused() -> None:
+    """A batch that could never start anything is an error when it is made."""
+    async with client(FakeRuxa()) as ruxa:
+        with pytest.raises(ConfigurationError, match="in_flight"):
+            Batch(ruxa, recipes(1), in_flight=0)

@@ -86,10 +86,9 @@ def test_a_wrong_key_is_said_and_not_shown(ruxa: Ruxa, monkeypatch: pytest.Monke
     assert "secret" not in ran.err
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://no-such-host.invalid"])
-def test_an_unreachable_service_is_said(ruxa: Ruxa, url: str) -> None:
+def test_an_unreachable_service_is_said(ruxa: Ruxa) -> None:
     """Where no connection comes about, the message says that nothing was sent."""
-    ran = ruxa("create", "a fox", "--base-url", url)
+    ran = ruxa("create", "a fox", "--base-url", "https://no-such-host.invalid")
     assert ran.code == 1
     assert "nothing was sent" in ran.err
 

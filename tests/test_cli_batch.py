@@ -1,5 +1,6 @@
 """The command `ruxa batch`, against sandboxes."""
 
+import asyncio
 import io
 import json
 import os
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from cli_runs import Ran, Ruxa, serving
 from rich.console import Console
 
 from ruxa_async import Sora2
 from ruxa_async.catalog import Generation
 from ruxa_async.cli.audit import Books
+from ruxa_async.cli.demo import DEMO, run_demo
 from ruxa_async.cli.display import Terminal
 from ruxa_async.cli.outcomes import answered_keys, open_outlet
 from ruxa_async.cli.progress import Rate, Snapshot, clock
@@ -281,14 +284,13 @@ def test_the_second_interrupt_leaves(interrupted: "subprocess.Popen[str]") -> No
     assert all(f"  {one['task_id']}\n" in err for one in left.values())
 
 
-def test_the_demo_ends_well(ruxa: Ruxa) -> None:
-    """`python -m ruxa_async demo` pays once for each of its prompts and says where to go next."""
-    del ruxa
-    ran = subprocess.run(
-        [*COMMAND, "demo"], env=environment(), capture_output=True, text=True, check=True
-    )
-    assert ledger(Ran(0, ran.stdout, ""))[:3] == [60, 0, 0]
-    assert "next, with prompts of your own" in ran.stdout
+def test_the_demo_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo pays once for each of its prompts and says where to go next."""
+    code = asyncio.run(run_demo(evolve(DEMO, speed=120.0)))
+    said = capsys.readouterr()
+    assert code == 0
+    assert ledger(Ran(0, said.out, said.err))[:3] == [60, 0, 0]
+    assert "next, with prompts of your own" in said.out
 
 
 # The bricks.

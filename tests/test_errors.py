@@ -195,35 +195,35 @@ def test_errors_print_what_happened(error: RuxaError) -> None:
     [
         (
             AuthenticationError("no such key", status=401),
-            "Ruxa answered 401: no such key Check the API key (argument api_key, or RUXA_API_KEY).",
+            "Ruxa answered 401: no such key. Check the API key (argument api_key, or RUXA_API_KEY).",
         ),
         (
             InsufficientCreditsError("积分不足", status=200, code=402),
             (
-                "Ruxa answered 402: 积分不足 Top up the account's credits, then run again; "
+                "Ruxa answered 402: 积分不足. Top up the account's credits, then run again; "
                 "nothing was charged for this call."
             ),
         ),
         (
             NotFoundError("gone", status=404, code=200, task_id="task_1"),
-            "Ruxa answered 404: gone [task_1] Check the task id and the base URL.",
+            "Ruxa answered 404: gone [task_1]. Check the task id and the base URL.",
         ),
         (
             ModelUnavailableError("no channel", status=404),
-            "Ruxa answered 404: no channel Check the model's name, or try again later.",
+            "Ruxa answered 404: no channel. Check the model's name, or try again later.",
         ),
         (
             RateLimitError("slow down", status=429, retry_after=2.5),
-            "Ruxa answered 429: slow down Nothing was charged; come back in 2.5 s.",
+            "Ruxa answered 429: slow down. Nothing was charged; come back in 2.5 s.",
         ),
         (
             RateLimitError("slow down", status=429),
-            "Ruxa answered 429: slow down Nothing was charged; come back later.",
+            "Ruxa answered 429: slow down. Nothing was charged; come back later.",
         ),
-        (ServerError("oops", status=503), "Ruxa answered 503: oops Try again later."),
+        (ServerError("oops", status=503), "Ruxa answered 503: oops. Try again later."),
         (
             GenerationFailedError("no", code=501, status=200),
-            "Ruxa answered 501: no Change the prompt or the reference, then try again.",
+            "Ruxa answered 501: no. Change the prompt or the reference, then try again.",
         ),
         (
             InvalidRequestError("Sora2 cannot be sent.", problems=PROBLEMS),
@@ -233,8 +233,8 @@ def test_errors_print_what_happened(error: RuxaError) -> None:
                 "  style: no [docs]"
             ),
         ),
-        (ResponseError("odd", status=200, code=0), "Ruxa answered 200: odd"),
-        (ResponseError("odd", status=200, code=1), "Ruxa answered 1: odd"),
+        (ResponseError("odd", status=200, code=0), "Ruxa answered 200: odd."),
+        (ResponseError("odd", status=200, code=1), "Ruxa answered 1: odd."),
         (PayloadError("Expected JSON."), "Expected JSON. (at $)"),
         (PayloadError("No.", path="$.data", task_id="t9"), "No. [t9] (at $.data)"),
         (RuxaError("task_1 is lost", task_id="task_1"), "task_1 is lost"),

@@ -134,10 +134,6 @@ async def test_a_repeatable_request_without_an_answer_is_a_fault_of_the_transpor
     assert type(error) is TransportError
 
 
-async def _unread_until_full(wire: Wire) -> None:
-    await asyncio.sleep(60)
-
-
 @pytest.mark.parametrize("write", [post, get])
 async def test_nobody_listens(write: Write) -> None:
     """A refused connection is certain: nothing was sent."""
@@ -164,8 +160,12 @@ async def test_a_url_that_leads_nowhere(write: Write) -> None:
 @pytest.mark.parametrize("write", [post, get])
 async def test_a_connection_that_does_not_come_about(write: Write) -> None:
     """A handshake that takes too long is certain: nothing was sent."""
+
+    async def dawdle(_: Wire) -> None:
+        await asyncio.sleep(60)
+
     transport = AiohttpTransport(timeouts=Timeouts(connect=0.1, read=5, total=5))
-    async with serving(_unread_until_full) as server:
+    async with serving(dawdle) as server:
         with pytest.raises(ConnectError) as caught:
             await transport.send(write(server.url.replace("http", "https")))
         await transport.aclose()
@@ -291,4 +291,3 @@ async def test_a_request_arrives_as_it_was_written() -> None:
     assert free.startswith(b"GET /api/v1/tasks/query/t%2F1 HTTP/1.1\r\n")
     assert all(f"Authorization: Bearer {KEY}".encode() in text for text in (paid, free))
     assert not any(b"Cookie" in request for request in server.requests)
-

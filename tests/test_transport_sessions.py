@@ -163,6 +163,28 @@ async def test_closing_leaves_nothing_open() -> None:
 
 
 @pytest.mark.parametrize("write", [get, post])
+async def test_closing_in_the_middle_of_an_answer(write: Write) -> None:
+    """A request whose transport is closed under it ends like any other that lost its answer."""
+    begun = asyncio.Event()
+
+    async def stall(wire: Wire) -> None:
+        await wire.read()
+        await wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+        begun.set()
+        await asyncio.sleep(60)
+
+    transport = AiohttpTransport()
+    async with serving(stall) as server:
+        sending = asyncio.create_task(transport.send(write(server.url)))
+        await begun.wait()
+        await asyncio.sleep(0.01)
+        await transport.aclose()
+        with pytest.raises(TransportError) as caught:
+            await sending
+    assert isinstance(caught.value, UncertainError) is (write is post)
+
+
+@pytest.mark.parametrize("write", [get, post])
 async def test_a_proxy_carries_the_requests(write: Write) -> None:
     """With a proxy it is the proxy that is connected to, and asked for the whole URL."""
     async with serving(fine) as proxy:
@@ -220,7 +242,7 @@ async def test_a_form_with_a_file(tmp_path: Path) -> None:
                 assert (await transport.send(request)).status == 200
                 model, prompt, file = _parts(server)
                 assert model.endswith(b'name="model"\r\n\r\nsora-2\r\n')
-                assert prompt.endswith('\r\n\r\n马 & \r\nhorse\r\n'.encode())
+                assert prompt.endswith("\r\n\r\n马 & \r\nhorse\r\n".encode())
                 head, _, body = file.partition(b"\r\n\r\n")
                 assert b"Content-Type: image/png" in head
                 assert b'name="input_reference"; filename="horse.png"' in head

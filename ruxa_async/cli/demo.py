@@ -11,23 +11,25 @@ from ruxa_async.cli.session import Service
 from ruxa_async.cli.speech import say, tell
 from ruxa_async.testing import FakeSettings
 
-__all__ = ["run_demo"]
+__all__ = ["DEMO", "run_demo"]
 
 #: A little stricter than the client guesses at first, so that it has something to find out.
-_SETTINGS: Final = FakeSettings(speed=12.0, limit=19)
+DEMO: Final = FakeSettings(speed=12.0, limit=19)
 
 
-async def run_demo() -> Exit:
-    """Run it, and say where to go next."""
+async def run_demo(settings: FakeSettings = DEMO) -> Exit:
+    """Run it, and say where to go next.
+
+    Args:
+        settings: of the sandbox.
+    """
     say("A local Ruxa takes these prompts: no key, no credits, no network.")
-    say(
-        f"It lives {_SETTINGS.speed:g} times faster than the real one and refuses what is too fast."
-    )
+    say(f"It lives {settings.speed:g} times faster than the real one and refuses what is too fast.")
     with as_file(files("ruxa_async.cli") / "demo_prompts.txt") as path:
         plan = Plan(
             source=Source(str(path), "txt"),
             defaults=Defaults(),
-            service=Service(sandbox=_SETTINGS),
+            service=Service(sandbox=settings),
         )
         code = await run_batch(plan)
     tell("next, with prompts of your own:")

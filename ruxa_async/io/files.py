@@ -36,6 +36,7 @@ _SUFFIXES: Final = {
 _LONGEST_STEM: Final = 150
 #: What a host says of a link that has expired.
 _GONE: Final = frozenset({403, 404, 410})
+_NO_LINK: Final = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
 
 
 class Downloads:
@@ -86,7 +87,7 @@ class Downloads:
                 return await self._stream(url, directory, stem)
             except (aiohttp.ClientError, TimeoutError) as error:
                 gone = isinstance(error, aiohttp.ClientResponseError) and error.status in _GONE
-                hopeless = gone or isinstance(error, aiohttp.InvalidURL)
+                hopeless = gone or isinstance(error, _NO_LINK)
                 if hopeless or attempt + 1 == self._attempts:
                     raise _failed(task, url, error, gone=gone) from error
             except (OSError, ValueError, RuntimeError) as error:
@@ -189,8 +190,8 @@ def _failed(task: Task, url: str, error: Exception, *, gone: bool = False) -> Do
 
 def _stems(name: str, count: int) -> Sequence[str]:
     """Return one harmless file name for each file: task ids are opaque, so they may hold a path."""
-    stem = re.sub(r"[^\w.-]", "_", name).lstrip(".").encode()[:_LONGEST_STEM].decode(errors="ignore")
-    stem = stem or "task"
+    harmless = re.sub(r"[^\w.-]", "_", name).lstrip(".").encode()[:_LONGEST_STEM]
+    stem = harmless.decode(errors="ignore") or "task"
     if count == 1:
         return [stem]
     suffix = Path(stem).suffix if _has_suffix(stem) else ""
