@@ -170,6 +170,8 @@ class Ruxa:
         """
         self._check_open()
         waited = _as_task(task)
+        if waited.state.ended:
+            return _succeeded(waited)
         ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         watch = self.follower.follow(
             waited, lambda _, ending: _settle(ended, ending), born=self.exchange.born(waited.id)

@@ -16,7 +16,7 @@ from anyio import to_thread
 from yarl import URL
 
 from ruxa_async.errors import DownloadError
-from ruxa_async.io.transport import client_timeout
+from ruxa_async.io.transport import Answers, client_timeout
 from ruxa_async.policy.timeouts import Timeouts
 from ruxa_async.tasks import Task
 
@@ -62,6 +62,7 @@ class Downloads:
         self._attempts = attempts
         self._wait = wait
         self._session: aiohttp.ClientSession | None = None
+        self._answers = Answers()
         self._closed = False
 
     async def fetch(self, task: Task, directory: Path, name: str | None = None) -> list[Path]:
@@ -96,7 +97,10 @@ class Downloads:
         raise AssertionError  # pragma: no cover  # the last attempt returns or raises
 
     async def _stream(self, url: str, directory: Path, stem: str) -> Path:
-        async with self._open_session().get(_as_it_is(url), **self._options) as answer:
+        async with (
+            self._open_session().get(_as_it_is(url), **self._options) as answer,
+            self._answers.reading(answer),
+        ):
             path = directory / f"{stem}{_suffix(stem, url, answer.content_type)}"
             part = _Part(path.with_name(f"{path.name}.part"))
             try:
@@ -123,6 +127,7 @@ class Downloads:
     async def aclose(self) -> None:
         """Close the session, for good."""
         self._closed = True
+        self._answers.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
