@@ -195,8 +195,10 @@ def test_errors_print_what_happened(error: RuxaError) -> None:
     [
         (
             AuthenticationError("no such key", status=401),
-            "Ruxa answered 401: no such key. Check the API key (argument api_key, or "
-            "RUXA_API_KEY).",
+            (
+                "Ruxa answered 401: no such key. "
+                "Check the API key (argument api_key, or RUXA_API_KEY)."
+            ),
         ),
         (
             InsufficientCreditsError("积分不足", status=200, code=402),
