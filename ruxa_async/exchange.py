@@ -186,8 +186,9 @@ class Exchange:
         except ConnectError:
             lane.unreachable(sent_at, pause)
             raise
-        except ResponseError:
-            lane.accepted(sent_at)
+        except ResponseError as error:
+            # Without a status it was found at fault here, and nothing was sent.
+            (lane.accepted if error.status else lane.lost)(sent_at)
             raise
         except BaseException:
             lane.lost(sent_at)

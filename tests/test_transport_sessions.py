@@ -162,19 +162,20 @@ async def test_closing_leaves_nothing_open() -> None:
     assert asyncio.all_tasks() == before
 
 
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"])
 @pytest.mark.parametrize("write", [get, post])
-async def test_closing_in_the_middle_of_an_answer(write: Write) -> None:
-    """A request whose transport is closed under it ends like any other that lost its answer."""
+async def test_closing_in_the_middle_of_a_request(write: Write, start: bytes) -> None:
+    """A request whose transport is closed under it ends at once, as if its answer were lost."""
     begun = asyncio.Event()
 
     async def stall(wire: Wire) -> None:
         await wire.read()
-        await wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+        await wire.write(start)
         begun.set()
         await asyncio.sleep(60)
 
     transport = AiohttpTransport()
-    async with serving(stall) as server:
+    async with serving(stall) as server, asyncio.timeout(5):
         sending = asyncio.create_task(transport.send(write(server.url)))
         await begun.wait()
         await asyncio.sleep(0.01)
@@ -182,6 +183,20 @@ async def test_closing_in_the_middle_of_an_answer(write: Write) -> None:
         with pytest.raises(TransportError) as caught:
             await sending
     assert isinstance(caught.value, UncertainError) is (write is post)
+
+
+async def test_closing_before_a_request_has_left(tmp_path: Path) -> None:
+    """A create whose transport is closed while its file is opened was certainly not sent."""
+    path = tmp_path / "horse.png"
+    path.write_bytes(_PICTURE)
+    transport = AiohttpTransport()
+    async with serving(fine) as server:
+        sending = asyncio.create_task(transport.send(_form(server.url, path)))
+        await asyncio.sleep(0)
+        await transport.aclose()
+        with pytest.raises(ConnectError):
+            await sending
+    assert not server.connections
 
 
 @pytest.mark.parametrize("write", [get, post])

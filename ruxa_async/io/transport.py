@@ -26,7 +26,7 @@ from ruxa_async.errors import (
 from ruxa_async.policy.timeouts import Timeouts
 from ruxa_async.wire.messages import FilePart, Multipart, Request, Response
 
-__all__ = ["AiohttpTransport", "Transport", "client_timeout"]
+__all__ = ["AiohttpTransport", "Answers", "Transport", "client_timeout"]
 
 #: Answers are small; more than this is no answer of Ruxa's.
 LARGEST_ANSWER: Final = 4 * 1024 * 1024
@@ -81,6 +81,7 @@ class AiohttpTransport:
         self.options: Mapping[str, Any] = {"proxy": proxy, **({"ssl": ssl} if ssl else {})}
         self._lean: aiohttp.ClientSession | None = None
         self._proving: aiohttp.ClientSession | None = None
+        self._answers = Answers()
 
     def __repr__(self) -> str:
         return f"<AiohttpTransport {'shared' if self._theirs else 'own'} connector>"
@@ -101,6 +102,7 @@ class AiohttpTransport:
                     trace_request_ctx=sent,
                     **self.options,
                 ) as answer,
+                self._answers.reading(answer),
             ):
                 return Response(answer.status, answer.headers, await _read(answer))
 
@@ -127,10 +129,32 @@ class AiohttpTransport:
 
     async def aclose(self) -> None:
         """Close our sessions, and our connectors; a connector that was handed in stays open."""
+        self._answers.close()
         sessions, self._lean, self._proving = (self._lean, self._proving), None, None
         for session in sessions:
             if session is not None:
                 await session.close()
+
+
+class Answers:
+    """Answers that are being read: a session that is closed leaves their readers waiting."""
+
+    def __init__(self) -> None:
+        self._read: set[aiohttp.ClientResponse] = set()
+
+    @asynccontextmanager
+    async def reading(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[None, None]:
+        """Remember an answer while it is read."""
+        self._read.add(answer)
+        try:
+            yield
+        finally:
+            self._read.discard(answer)
+
+    def close(self) -> None:
+        """Break off what is being read: its reader is told."""
+        for answer in self._read:
+            answer.close()
 
 
 def client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
@@ -235,7 +259,7 @@ class _Translation:
 
 
 #: aiohttp's own errors, and those of the layers below that it lets through.
-_FAULTS: Final = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
+_FAULTS: Final = (aiohttp.ClientError, TimeoutError, OSError, ValueError, RuntimeError)
 _NEVER_SENT: Final = (
     aiohttp.ClientConnectorError,
     aiohttp.ClientHttpProxyError,
