@@ -54,7 +54,7 @@ class Sandbox:
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
         host, port = self._runner.addresses[0][:2]
-        self.url: str = str(URL.build(scheme="http", host=host, port=port))
+        self.url = str(URL.build(scheme="http", host=host, port=port))
         self.fake.public_url = self.url
         self._postman.start()
         return self
