@@ -111,13 +111,15 @@ class Ruxa:
     async def aclose(self) -> None:
         """End the client: creates that were sent are waited for, everything else is cancelled."""
         self._closed = True
-        try:
-            await self.exchange.aclose()
-        finally:
-            await self.follower.aclose()
-            await self._downloads.aclose()
-            if self._owns_transport:
-                await self._transport.aclose()
+        # The scope around us may be cancelled already: anyio would cancel every wait in it.
+        with anyio.CancelScope(shield=True):
+            try:
+                await self.exchange.aclose()
+            finally:
+                await self.follower.aclose()
+                await self._downloads.aclose()
+                if self._owns_transport:
+                    await self._transport.aclose()
 
     async def create(self, recipe: Recipe, *, callback_url: str | None = None) -> Task:
         """Create a task, and return as soon as its id is known. This costs credits.

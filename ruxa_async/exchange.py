@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import anyio
+from attrs import evolve
 
 from ruxa_async.catalog import Recipe
 from ruxa_async.errors import (
+    ConfigurationError,
     ConnectError,
     PayloadError,
     RateLimitError,
@@ -24,7 +26,7 @@ from ruxa_async.errors import (
 from ruxa_async.events import Event, EventKind, Observer, tell
 from ruxa_async.io.owned import OwnedTasks
 from ruxa_async.io.transport import Transport
-from ruxa_async.lane import Caller, Lane
+from ruxa_async.lane import Caller, Lane, NotWantedError
 from ruxa_async.policy.pace import Pace, Pacer
 from ruxa_async.policy.retry import Retry, RetryBudget
 from ruxa_async.tasks import Task
@@ -42,6 +44,11 @@ LONGEST_RETRY_AFTER = 300.0
 YOUNG = 120.0
 
 _ANYBODY: Final = Caller()
+
+_CUT_OFF: Final = (
+    "The client was closed before the answer to a create came: it may have been accepted and "
+    "charged. Look in Ruxa's dashboard before you repeat it."
+)
 
 
 class Exchange:
@@ -73,6 +80,7 @@ class Exchange:
         self._retry = retry
         self._budget = RetryBudget(retry.budget)
         self._observe = observe
+        self._closed = False
         self._sending = OwnedTasks()
         self._births: OrderedDict[str, float] = OrderedDict()
 
@@ -125,6 +133,7 @@ class Exchange:
 
     async def other(self, method: str, path: str, body: Any = None) -> Any:
         """Send anything else, once, and return the ``data`` of its answer."""
+        self._check_open()
         response = await self._transport.send(self._endpoints.other(method, path, body))
         return read_other(self._endpoints.clean(response))
 
@@ -133,8 +142,21 @@ class Exchange:
         return self._births.get(task_id)
 
     async def aclose(self) -> None:
-        """Wait for the answers to all creates that have been sent (bounded by their timeout)."""
-        await self._sending.finish()
+        """Send nothing more, and wait for the answers to all creates that have been sent.
+
+        Each is bounded by its timeout; where even this wait is cancelled, they are cut off.
+        """
+        self._closed = True
+        for lane in (self.creates, self.queries):
+            lane.ask_again()
+        try:
+            await self._sending.finish()
+        finally:
+            await self._sending.cancel()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConfigurationError("This client is closed; make a new one.")
 
     async def _repeated(
         self,
@@ -145,8 +167,14 @@ class Exchange:
         caller: Caller = _ANYBODY,
     ) -> Task:
         failures, first = 0, False
+        wanted = caller.wanted
+        caller = evolve(caller, wanted=lambda: not self._closed and wanted())
         while True:
-            sent_at = await lane.admit(caller, first=first)
+            try:
+                sent_at = await lane.admit(caller, first=first)
+            except NotWantedError:
+                self._check_open()
+                raise
             pause = self._retry.wait(failures + 1, random.random())  # noqa: S311  # no secret
             try:
                 return await attempt(sent_at, pause or self._retry.wait_initial)
@@ -204,6 +232,10 @@ class Exchange:
             kind = next(kind for cause, kind in _CREATE_EVENTS if isinstance(error, cause))
             self._tell(kind, error.task_id, error)
             raise
+        except asyncio.CancelledError:
+            cut_off = UncertainError(_CUT_OFF)
+            self._tell(EventKind.CREATE_UNCERTAIN, None, cut_off)
+            raise cut_off from None
         self._remember(task.id)
         self._tell(EventKind.CREATE_ACCEPTED, task.id)
         return task
@@ -222,17 +254,16 @@ class Exchange:
         return sending.result()
 
     def _orphaned(self, sending: asyncio.Task[Task]) -> None:
-        if sending.cancelled():
-            return
         error = sending.exception()
         if error is None:
             task = sending.result()
             self.creates.forget(task.id)
             _logger.warning("task %s was created for a caller that was cancelled: it runs", task.id)
             self._tell(EventKind.CREATE_ORPHANED, task.id)
-        elif isinstance(error, UncertainError):
+        elif not isinstance(error, ConnectError | ResponseError):
             _logger.warning("a create whose caller was cancelled: %s", error)
-            self._tell(EventKind.CREATE_ORPHANED, error.task_id, error)
+            known = error if isinstance(error, RuxaError) else None
+            self._tell(EventKind.CREATE_ORPHANED, known.task_id if known else None, known)
 
     def _remember(self, task_id: str) -> None:
         now = anyio.current_time()

@@ -1,6 +1,7 @@
 """MANY WAITERS, FEW QUERIES: one agenda of due times serves all tasks that are waited for."""
 
 import asyncio
+import logging
 import math
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
@@ -24,6 +25,8 @@ from ruxa_async.policy.poll import Agenda, Poll
 from ruxa_async.tasks import Failure, Task
 
 __all__ = ["Completions", "Ending", "Follower", "Watch", "patience_ended", "task_failed"]
+
+_logger = logging.getLogger("ruxa_async")
 
 #: How a watch ends: the task in its end state, or why nobody watches any longer.
 Ending: TypeAlias = Task | RuxaError
@@ -154,6 +157,8 @@ class Follower:
             if _is_final(error, age=anyio.current_time() - watch.born):
                 self._end(watch, error)
                 return
+        except Exception:
+            _logger.exception("asking for task %s failed; it is asked for again", watch.task.id)
         if watch.task.state.ended:
             self._end(watch, watch.task)
         elif watch in self._watches:

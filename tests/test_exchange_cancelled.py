@@ -125,7 +125,7 @@ async def test_cancelled_in_the_moment_of_the_answer(caplog: pytest.LogCaptureFi
         answers = await asyncio.gather(creating, return_exceptions=True)
         await made.aclose()
         known = answers == [Task("t1", raw={"taskId": "t1"})]
-        sent = bool(made.born("t1"))
+        sent = made.born("t1") is not None
         assert known or ("t1" in caplog.text) is sent
 
 
@@ -207,18 +207,6 @@ async def test_a_closed_exchange(kind: str) -> None:
     with pytest.raises(ConfigurationError, match="closed"):
         await calls[kind]()
     assert not transport.requests
-
-
-async def test_closing_inside_a_cancelled_scope(caplog: pytest.LogCaptureFixture) -> None:
-    """A scope that is cancelled around everything still lets a sent create come to its answer."""
-    made, _ = exchange(late(created("t1")))
-    with anyio.move_on_after(1):
-        try:
-            await made.create(_HORSE)
-        finally:
-            await made.aclose()
-    assert "t1" in caplog.text
-    assert made.creates.in_flight == 0
 
 
 async def test_closing_cut_short(caplog: pytest.LogCaptureFixture) -> None:

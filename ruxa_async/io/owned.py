@@ -19,10 +19,6 @@ class OwnedTasks:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def __len__(self) -> int:
-        """How many are running."""
-        return len(self._tasks)
-
     def start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """Run a coroutine beside the caller, and keep it."""
         task = asyncio.get_running_loop().create_task(work)
