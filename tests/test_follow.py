@@ -103,6 +103,14 @@ async def test_patience_ends_on_time(setting: _Setting) -> None:
     assert not setting.desk.asked
 
 
+async def test_no_patience_at_all(setting: _Setting) -> None:
+    """A watch without any patience ends before anything is asked."""
+    setting.follow("t1", timeout=0)
+    await anyio.sleep(1)
+    assert [type(ending) for ending in setting.endings] == [TaskTimeoutError]
+    assert not setting.desk.asked
+
+
 @define
 class _Slow:
     """A transport whose answers to queries come when its test says so."""
