@@ -696,11 +696,12 @@ def test_the_same_without_orjson() -> None:
     """Where orjson is not installed, all of the above holds as well."""
     blocked = (
         "import sys; sys.modules['orjson'] = None\n"
-        "from ruxa_async.wire import codec\n"
-        "assert codec.loads.__module__ == 'ruxa_async.wire.codec'\n"
         "import pytest\n"
         "chosen = '(tolerates or odd or any or deep or retry or code) and not without_orjson'\n"
-        "sys.exit(pytest.main([sys.argv[1], '-q', '-k', chosen, '-p', 'no:cacheprovider']))"
+        "code = pytest.main([sys.argv[1], '-q', '-k', chosen, '-p', 'no:cacheprovider'])\n"
+        "from ruxa_async.wire import codec\n"
+        "assert codec.loads.__module__ == 'ruxa_async.wire.codec'\n"
+        "sys.exit(code)"
     )
     command = [sys.executable, "-c", blocked, __file__]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
