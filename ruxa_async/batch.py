@@ -159,8 +159,8 @@ class Batch:
             self._results.deliver(Uncertain(job, error))
         except RuxaError as error:
             self._results.deliver(Failed(job, error))
-        except Exception as error:  # noqa: BLE001  # a fault of ours or of a transport: stop and say so
-            self._results.give_back(job)
+        except Exception as error:  # noqa: BLE001  # nobody foresaw it: it may have been sent
+            self._results.deliver(Uncertain(job, _broken_off(error)))
             self._halt(error)
         else:
             self._follow(group, job, task)
@@ -215,6 +215,15 @@ class Batch:
                 self._results.deliver(Succeeded(job, task, download_error=error))
             else:
                 self._results.deliver(Succeeded(job, task, tuple(paths)))
+
+
+def _broken_off(error: Exception) -> UncertainError:
+    broken = UncertainError(
+        f"The create broke off ({error!r}): it may have been accepted and charged. Look in "
+        "Ruxa's dashboard before you repeat it."
+    )
+    broken.__cause__ = error
+    return broken
 
 
 async def _named(jobs: Jobs, place: Callable[[], Awaitable[None]]) -> AsyncIterator[Job]:

@@ -78,7 +78,8 @@ async def test_a_create_holds_its_place() -> None:
     assert (await made.create(_HORSE)).id == "t1"
     assert (await made.create(_HORSE)).id == "t2"
     assert made.creates.in_flight == 2
-    made.creates.finished("t1")
+    for _ in range(2):
+        made.creates.finished("t1")
     made.creates.forget("t2")
     assert made.creates.in_flight == 0
 

@@ -34,7 +34,12 @@ class Service:
 
 def drive(pacer: Pacer, service: Service, jobs: int) -> tuple[float, int]:
     """Send jobs one by one, each answered before the next moment; return the time and refusals."""
-    now, done, refused = 0.0, 0, 0
+    return drive_from(pacer, 0.0, service, jobs)
+
+
+def drive_from(pacer: Pacer, now: float, service: Service, jobs: int) -> tuple[float, int]:
+    """Do the same from a later moment on."""
+    done, refused = 0, 0
     running: deque[float] = deque()
     while done < jobs:
         while running and running[0] <= now:
@@ -246,3 +251,18 @@ def test_five_refusals_in_a_row_refute_a_learned_cap() -> None:
             break
     assert pacer.cap == math.inf
     assert running < 9
+
+
+def test_a_known_limit_recovers_after_stray_refusals() -> None:
+    """What refusals took from a known limit is given back by accepted calls, up to the limit."""
+    pacer, now = Pacer(Pace(limit=20)), 0.0
+    for _ in range(10):
+        now = max(now, pacer.next_send(now, 0)) + 11
+        pacer.sent(now)
+        pacer.refused(now + RTT, now, 0)
+        now = pacer.next_send(now + RTT, 0)
+        pacer.sent(now)
+        pacer.accepted(now + RTT, now, 0)
+    assert pacer.quota < 16
+    drive_from(pacer, now + 20, Service(100, 10.0), 3_000)
+    assert pacer.quota == 20

@@ -183,10 +183,11 @@ class Pacer:
 
     def _grow(self, in_flight: float) -> None:
         """Try one more of what binds; what is not used up says nothing about its limit."""
+        most = self.pace.limit or math.inf
         if in_flight >= self.cap:
             self.cap = min(self._ceiling, self.cap + 1)
-        elif self.pace.limit is None and len(self._accepted_log) >= int(self.quota):
-            self.quota += 1
+        elif self.quota < most and len(self._accepted_log) >= int(self.quota):
+            self.quota = min(most, self.quota + 1)
         else:
             return
         self._accepted_since_step = 0
