@@ -38,7 +38,7 @@ class Sandbox:
     ) -> None:
         self.fake: FakeRuxa = fake or FakeRuxa()
         #: Its base URL, once it is entered.
-        self.url = ""
+        self.url: str = ""
         self._host = host
         self._port = port
         self._busy: set[asyncio.Task[Any]] = set()
