@@ -3,7 +3,8 @@
 import asyncio
 import itertools
 import math
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -132,11 +133,12 @@ class Batch:
         """Start a job whenever a place is free; only a job that may send costs a coroutine."""
         try:
             with anyio.CancelScope() as self._pulling:
-                async for job in _named(self._jobs, self._place):
-                    admitted = asyncio.Event()
-                    self._results.started(job)
-                    group.start_soon(self._run, group, job, admitted)
-                    await admitted.wait()
+                async with aclosing(_named(self._jobs, self._place)) as wanted:
+                    async for job in wanted:
+                        admitted = asyncio.Event()
+                        self._results.started(job)
+                        group.start_soon(self._run, group, job, admitted)
+                        await admitted.wait()
         except Exception as error:  # noqa: BLE001  # the caller's iterable failed: told when drained
             self._results.halted_by(error)
         finally:
@@ -152,7 +154,7 @@ class Batch:
             task = await self._create(job, caller)
         except NotWantedError:
             self._results.give_back(job)
-        except HALTING as error:
+        except (*HALTING, ConfigurationError) as error:
             self._results.give_back(job)
             self._halt(error)
         except UncertainError as error:
@@ -226,17 +228,29 @@ def _broken_off(error: Exception) -> UncertainError:
     return broken
 
 
-async def _named(jobs: Jobs, place: Callable[[], Awaitable[None]]) -> AsyncIterator[Job]:
+async def _named(jobs: Jobs, place: Callable[[], Awaitable[None]]) -> AsyncGenerator[Job, None]:
     """Yield the jobs, each pulled only when there is a place for it; bare recipes get a number."""
     source = aiter(jobs) if isinstance(jobs, AsyncIterable) else _as_async(jobs)
-    for number in itertools.count(1):
-        await place()
-        job = await anext(source, None)
-        if job is None:
-            return
-        yield job if isinstance(job, Job) else Job(str(number), job)
+    try:
+        for number in itertools.count(1):
+            await place()
+            try:
+                job = await anext(source)
+            except StopAsyncIteration:
+                return
+            yield job if isinstance(job, Job) else Job(str(number), _checked(job))
+    finally:
+        if isinstance(source, AsyncGenerator):
+            with anyio.CancelScope(shield=True):
+                await source.aclose()
 
 
-async def _as_async(jobs: Iterable[Job | Recipe]) -> AsyncIterator[Job | Recipe]:
+async def _as_async(jobs: Iterable[Job | Recipe]) -> AsyncGenerator[Job | Recipe, None]:
     for job in jobs:
         yield job
+
+
+def _checked(recipe: Recipe) -> Recipe:
+    if not hasattr(recipe, "body_layout"):
+        raise TypeError(f"Expected a Job or a recipe such as Sora2(...), got {recipe!r:.80}.")
+    return recipe

@@ -45,10 +45,7 @@ YOUNG = 120.0
 
 _ANYBODY: Final = Caller()
 
-_CUT_OFF: Final = (
-    "The client was closed before the answer to a create came: it may have been accepted and "
-    "charged. Look in Ruxa's dashboard before you repeat it."
-)
+_CUT_OFF: Final = "The client closed on a create: it may have been accepted and charged."
 
 
 class Exchange:
@@ -112,8 +109,7 @@ class Exchange:
 
         Args:
             task_id: of any task.
-            patient: ask again while the answer is transient and the budget lasts; refusals are
-                always waited out.
+            patient: ask again while it is transient and the budget lasts (429: always).
 
         Raises:
             ResponseError: Ruxa said no.
@@ -126,7 +122,14 @@ class Exchange:
             return read_query(response, task_id)
 
         async def attempt(sent_at: float, pause: float) -> Task:
-            return await self._attempt(self.queries, request, read, sent_at=sent_at, pause=pause)
+            work = self._attempt(self.queries, request, read, sent_at=sent_at, pause=pause)
+            try:
+                task = await work
+            except RuxaError as error:
+                self._tell(EventKind.QUERIED, task_id, error)
+                raise
+            self._tell(EventKind.QUERIED, task_id)
+            return task
 
         self._budget.earn()
         return await self._repeated(self.queries, attempt, worth=_TRANSIENT if patient else ())
@@ -254,6 +257,8 @@ class Exchange:
         return sending.result()
 
     def _orphaned(self, sending: asyncio.Task[Task]) -> None:
+        if sending.cancelled():  # before its first step: nothing was sent
+            return
         error = sending.exception()
         if error is None:
             task = sending.result()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import cast
 
 import anyio
 import pytest
@@ -11,6 +12,7 @@ from ruxa_async import (
     AuthenticationError,
     Batch,
     BatchHaltedError,
+    ConfigurationError,
     ConnectError,
     Failed,
     InsufficientCreditsError,
@@ -173,3 +175,22 @@ async def test_a_transport_that_breaks_ends_the_batch_as_itself() -> None:
     assert isinstance(error, ArithmeticError)
     # Nobody can say that nothing was sent.
     assert {type(outcome) for outcome in ended} == {Uncertain}
+
+
+async def test_something_that_is_no_job_is_an_error() -> None:
+    """A None among the jobs ends the batch with a TypeError, not silently."""
+    jobs = [Sora2("a"), cast("Sora2", None), Sora2("b")]
+    async with client(FakeRuxa()) as ruxa, Batch(ruxa, jobs) as batch:
+        ended, error = await outcomes_until(batch, TypeError)
+    assert len(ended) == 1
+    assert "None" in str(error)
+
+
+async def test_a_client_that_is_closed_halts_the_batch() -> None:
+    """Jobs behind the close of the client are given back, not failed one by one."""
+    async with client(FakeRuxa()) as ruxa, Batch(ruxa, recipes(3_000)) as batch:
+        await anext(batch)
+        await ruxa.aclose()
+        ended, error = await outcomes_until(batch, ConfigurationError)
+    assert isinstance(error, ConfigurationError)
+    assert Failed not in {type(outcome) for outcome in ended}

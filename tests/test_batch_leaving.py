@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import AsyncGenerator
 
 import anyio
 import pytest
@@ -9,6 +10,7 @@ from batch_calls import client, outcomes, recipes
 
 from ruxa_async import (
     Batch,
+    Sora2,
 )
 from ruxa_async.testing import FakeRuxa, FakeSettings
 
@@ -97,3 +99,21 @@ async def test_stop_does_not_wait_for_a_shut_gate() -> None:
         ended = await outcomes(batch)
     assert len(ended) == len(fake.ledger.charges) == 1
     assert asyncio.get_running_loop().time() < 280
+
+
+async def test_a_source_of_the_callers_is_closed_with_the_batch() -> None:
+    """An async generator that is left early runs its `finally` before the batch is left."""
+    closed = False
+
+    async def source() -> AsyncGenerator[Sora2, None]:
+        nonlocal closed
+        try:
+            for recipe in recipes(500):
+                yield recipe
+        finally:
+            closed = True
+
+    async with client(FakeRuxa()) as ruxa:
+        await leave_by_break(Batch(ruxa, source()))
+        assert closed
+    assert asyncio.all_tasks() == {asyncio.current_task()}

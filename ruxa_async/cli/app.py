@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import App, CycloptsError, Parameter
 
 from ruxa_async import __version__
-from ruxa_async.cli.exits import Exit, explain, lone
+from ruxa_async.cli.exits import CommandError, Exit, explain, lone
 from ruxa_async.cli.options import (
     BatchOptions,
     PaceOptions,
@@ -207,11 +207,17 @@ def _desk(options: ServiceOptions, trial: TrialOptions = _TRIAL) -> "Desk":
     return Desk(_service(options, trial), options.json)
 
 
+#: How many times faster than life an embedded sandbox is.
+_SPEED: Final = 20.0
+
+
 def _service(options: ServiceOptions, trial: TrialOptions, pace: PaceOptions = _PACE) -> "Service":
     from ruxa_async.cli.session import Service
     from ruxa_async.testing import FakeSettings
 
-    settings = FakeSettings(speed=trial.speed) if trial.sandbox else None
+    if trial.speed is not None and not trial.sandbox:
+        raise CommandError("--speed needs --sandbox: without it, this would be for real")
+    settings = FakeSettings(speed=trial.speed or _SPEED) if trial.sandbox else None
     return Service(base_url=options.base_url, limit=pace.limit, per=pace.per, sandbox=settings)
 
 

@@ -60,9 +60,12 @@ async def run_batch(plan: Plan) -> Exit:
     total = count(plan.source)
     run.total = None if total is None else max(0, total - len(done_before))
     with open_outlet(plan.output, to_stdout=plan.as_json, resume=plan.resume) as run.outlet:
-        async with plan.service.open(run.heard) as (ruxa, fake):
-            await _drive(plan, run, ruxa)
-        run.leave()
+        try:
+            async with plan.service.open(run.heard) as (ruxa, fake):
+                await _drive(plan, run, ruxa)
+        finally:
+            # However it ends, an impatient third Ctrl-C included: what is paid for is written.
+            run.leave()
     return report(run, fake, output=plan.output, as_json=plan.as_json)
 
 

@@ -90,7 +90,13 @@ class TrialOptions:
     sandbox: Annotated[
         bool, _says("Against a local Ruxa in this process: no key, no credits, no network.")
     ] = False
-    speed: Annotated[float, _number("How many times faster than life a sandbox is.", gt=0)] = 20.0
+    speed: Annotated[
+        float | None,
+        _says(
+            "How many times faster than life the sandbox is; by default 20.",
+            validators.Number(gt=0),
+        ),
+    ] = None
 
 
 @Parameter(name="*")

@@ -38,7 +38,11 @@ class Desk:
         """
         async with self.service.open() as (ruxa, _):
             task = await ruxa.create(recipe, callback_url=callback_url)
-        self._write(task, lambda: task.id)
+        try:
+            self._write(task, lambda: task.id)
+        except OSError:
+            say(f"{task.id} is created and paid for, whatever becomes of the output")
+            raise
         return Exit.OK
 
     async def query(self, task_id: str) -> Exit:
