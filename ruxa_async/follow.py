@@ -36,7 +36,6 @@ OnEnd: TypeAlias = "Callable[[Watch, Ending], None]"
 
 #: Queries that may be out at once.
 _POLLERS = 128
-_FOR_EVER = 86_400.0
 
 
 @define(eq=False)
@@ -145,7 +144,7 @@ class Follower:
 
     async def _sleep(self, seconds: float) -> None:
         self._changed.clear()
-        with anyio.move_on_after(min(seconds, _FOR_EVER)):
+        with anyio.move_on_after(seconds):
             await self._changed.wait()
 
     async def _ask(self, watch: Watch) -> None:

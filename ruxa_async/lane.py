@@ -1,6 +1,7 @@
 """ONE LINE: all callers of an operation stand in it, and one `Pacer` says who goes when."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -10,9 +11,6 @@ from attrs import frozen
 from ruxa_async.policy.pace import Pacer
 
 __all__ = ["Caller", "Lane", "NotWantedError"]
-
-#: A day: `anyio.move_on_after` takes no infinite sleep on every loop.
-_FOR_EVER = 86_400.0
 
 
 class NotWantedError(Exception):
@@ -90,10 +88,10 @@ class Lane:
         while True:
             if not caller.wanted():
                 raise NotWantedError
-            wait = _FOR_EVER
+            wait = math.inf
             if self._line[0] is turn:
                 now = anyio.current_time()
-                wait = min(self.pacer.next_send(now, self.in_flight) - now, _FOR_EVER)
+                wait = self.pacer.next_send(now, self.in_flight) - now
                 if wait <= 0:
                     return
             turn.clear()
