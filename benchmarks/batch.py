@@ -39,7 +39,14 @@ def bound(fake: FakeRuxa) -> float:
 async def measure(prompts: list[str], speed: float) -> None:
     """Run the batch against a sandbox on a real socket, and print one row of a table."""
     pace = Pace(per=10 / speed)
-    poll = Poll(first=5 / speed, shortest=1 / speed, longest=30 / speed, per_second=20 * speed)
+    usual = Poll()
+    poll = Poll(
+        first=usual.first / speed,
+        shortest=usual.shortest / speed,
+        longest=usual.longest / speed,
+        kappa=usual.kappa * speed,
+        per_second=usual.per_second * speed,
+    )
     async with Sandbox(FakeRuxa(FakeSettings(speed=speed))) as sandbox:
         async with Ruxa("sk-sandbox", base_url=sandbox.url, pace=pace, poll=poll) as ruxa:
             began = time.perf_counter()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         read_recipe,
     )
     from ruxa_async.client import Ruxa
+    from ruxa_async.completions import Completions
     from ruxa_async.errors import (
         AuthenticationError,
         BatchHaltedError,
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
         Event,
         EventKind,
     )
-    from ruxa_async.follow import Completions
     from ruxa_async.io.transport import (
         AiohttpTransport,
         Transport,
@@ -72,7 +72,9 @@ if TYPE_CHECKING:
         Uncertain,
         Unfinished,
     )
+    from ruxa_async.policy.belief import Belief
     from ruxa_async.policy.pace import (
+        Learned,
         Pace,
         Pacer,
     )
@@ -99,6 +101,7 @@ __all__ = [
     "AuthenticationError",
     "Batch",
     "BatchHaltedError",
+    "Belief",
     "Completions",
     "ConfigurationError",
     "ConnectError",
@@ -115,6 +118,7 @@ __all__ = [
     "InvalidRequestError",
     "Job",
     "JournalError",
+    "Learned",
     "ModelUnavailableError",
     "NanoBanana",
     "NanoBananaEdit",
@@ -172,10 +176,11 @@ _HOMES: Final = {
         "TaskFailedError TaskTimeoutError TransportError UncertainError"
     ),
     "events": "Event EventKind",
-    "follow": "Completions",
+    "completions": "Completions",
     "io.transport": "AiohttpTransport Transport",
     "jobs": "Failed Job Outcome Succeeded Uncertain Unfinished",
-    "policy.pace": "Pace Pacer",
+    "policy.belief": "Belief",
+    "policy.pace": "Learned Pace Pacer",
     "policy.poll": "Poll",
     "policy.retry": "Retry",
     "policy.timeouts": "Timeouts",

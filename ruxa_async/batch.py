@@ -145,8 +145,12 @@ class Batch:
             self._results.close()
 
     async def _place(self) -> None:
-        while self._results.open >= self._places or self._results.full:
-            await self._results.moved()
+        while self._results.full or self._results.open >= self._places:
+            if self._results.full:
+                await self._results.moved()
+                continue
+            with self._ruxa.follower.hurried():
+                await self._results.moved()
 
     async def _run(self, group: TaskGroup, job: Job, admitted: asyncio.Event) -> None:
         caller = Caller(wanted=lambda: not self._stopped, on_admitted=admitted.set)
@@ -188,9 +192,9 @@ class Batch:
 
     def _follow(self, group: TaskGroup, job: Job, task: Task) -> None:
         self._connected = True
-        born = self._ruxa.exchange.born(task.id)
+        birth = self._ruxa.exchange.births.get(task.id)
         on_end = partial(self._ended, group, job)
-        watch = self._ruxa.follower.follow(task, on_end, born=born, timeout=self._timeout)
+        watch = self._ruxa.follower.follow(task, on_end, birth=birth, timeout=self._timeout)
         self._watches.add(watch)
 
     def _ended(self, group: TaskGroup, job: Job, watch: Watch, ending: Ending) -> None:

@@ -12,13 +12,14 @@ from typing import Any, Final, Self
 import anyio
 
 from ruxa_async.catalog import Recipe
+from ruxa_async.completions import Completions
 from ruxa_async.errors import ConfigurationError, RuxaError
 from ruxa_async.events import Observer
 from ruxa_async.exchange import Exchange
-from ruxa_async.follow import Completions, Ending, Follower, patience_ended, task_failed
+from ruxa_async.follow import Ending, Follower, patience_ended, task_failed
 from ruxa_async.io.files import Downloads
 from ruxa_async.io.transport import AiohttpTransport, Transport
-from ruxa_async.policy.pace import Pace
+from ruxa_async.policy.pace import Pace, Pacer
 from ruxa_async.policy.poll import Poll
 from ruxa_async.policy.retry import Retry
 from ruxa_async.policy.timeouts import Timeouts
@@ -121,6 +122,11 @@ class Ruxa:
                 if self._owns_transport:
                     await self._transport.aclose()
 
+    @property
+    def pacer(self) -> Pacer:
+        """What is known about how fast creates may be sent; `Pacer.snapshot` takes it along."""
+        return self.exchange.creates.pacer
+
     async def create(self, recipe: Recipe, *, callback_url: str | None = None) -> Task:
         """Create a task, and return as soon as its id is known. This costs credits.
 
@@ -175,9 +181,8 @@ class Ruxa:
         if waited.state.ended:
             return _succeeded(waited)
         ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        watch = self.follower.follow(
-            waited, lambda _, ending: _settle(ended, ending), born=self.exchange.born(waited.id)
-        )
+        birth = self.exchange.births.get(waited.id)
+        watch = self.follower.follow(waited, lambda _, ending: _settle(ended, ending), birth=birth)
         try:
             with anyio.move_on_after(timeout):
                 return _succeeded(await ended)
@@ -223,7 +228,7 @@ class Ruxa:
         """
         self._check_open()
         known = [_as_task(task) for task in tasks]
-        return Completions(self.follower, known, self.exchange.born, timeout)
+        return Completions(self.follower, known, self.exchange.births.get, timeout)
 
     async def download(
         self, task: Task, directory: str | Path, *, name: str | None = None

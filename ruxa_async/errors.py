@@ -27,7 +27,7 @@ RuxaError
 """
 
 from collections.abc import Sequence
-from typing import Any, TypedDict, Unpack
+from typing import Any, Final, Literal, TypedDict, Unpack
 
 from attrs import frozen
 
@@ -198,6 +198,7 @@ class RateLimitError(ResponseError):
     Args:
         message: what Ruxa said.
         retry_after: seconds to wait, where Ruxa said so.
+        about: the limit that was met, where Ruxa said so: calls per time, or running tasks.
         said: status, code, body and task_id as in `ResponseError`.
     """
 
@@ -206,10 +207,12 @@ class RateLimitError(ResponseError):
         message: str,
         *,
         retry_after: float | None = None,
+        about: Literal["rate", "running"] | None = None,
         **said: Unpack[_Said],
     ) -> None:
         super().__init__(message, **said)
         self.retry_after = retry_after
+        self.about: Final = about
 
     @property
     def remedy(self) -> str:
@@ -265,10 +268,7 @@ class TaskFailedError(TaskError):
 
 
 class TaskTimeoutError(TaskError, TimeoutError):
-    """The task is paid for and still running, but patience ended.
-
-    Wait on with ``await ruxa.wait(error.task)``: that costs nothing.
-    """
+    """Patience ended; the task is paid for and runs on: ``await ruxa.wait(error.task)``."""
 
 
 class SignatureError(RuxaError):

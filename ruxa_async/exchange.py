@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
-import math
 import random
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import anyio
 from attrs import evolve
 
+from ruxa_async.births import Births
 from ruxa_async.catalog import Recipe
 from ruxa_async.errors import (
     ConfigurationError,
@@ -32,6 +31,7 @@ from ruxa_async.policy.retry import Retry, RetryBudget
 from ruxa_async.tasks import Task
 from ruxa_async.wire.answers import read_create, read_other, read_query
 from ruxa_async.wire.endpoints import Endpoints
+from ruxa_async.wire.hints import read_hint
 from ruxa_async.wire.messages import Request, Response
 
 __all__ = ["Exchange"]
@@ -40,9 +40,6 @@ _logger = logging.getLogger("ruxa_async")
 
 #: A longer ``Retry-After`` than this is not waited out: the error says when to come back.
 LONGEST_RETRY_AFTER = 300.0
-#: How long after its create a task may still be unknown to a query, in seconds.
-YOUNG = 120.0
-
 _ANYBODY: Final = Caller()
 
 _CUT_OFF: Final = "The client closed on a create: it may have been accepted and charged."
@@ -71,7 +68,7 @@ class Exchange:
         observe: Observer | None = None,
     ) -> None:
         self.creates: Lane = Lane(Pacer(pace))
-        self.queries: Lane = Lane(Pacer(_query_pace(queries_per_second)))
+        self.queries: Lane = Lane(Pacer(Pace.per_second(queries_per_second)))
         self._endpoints = endpoints
         self._transport = transport
         self._retry = retry
@@ -79,7 +76,8 @@ class Exchange:
         self._observe = observe
         self._closed = False
         self._sending = OwnedTasks()
-        self._births: OrderedDict[str, float] = OrderedDict()
+        #: What was created in the last two minutes.
+        self.births: Births = Births()
 
     async def create(
         self, recipe: Recipe, callback_url: str | None = None, *, caller: Caller = _ANYBODY
@@ -100,15 +98,16 @@ class Exchange:
         async def attempt(sent_at: float, pause: float) -> Task:
             self._tell(EventKind.CREATE_SENT)
             work = self._attempt(self.creates, request, read_create, sent_at=sent_at, pause=pause)
-            return await self._owned(self._noted(work))
+            return await self._owned(self._noted(work, recipe.kind))
 
         return await self._repeated(self.creates, attempt, worth=(ConnectError,), caller=caller)
 
-    async def query(self, task_id: str, *, patient: bool = True) -> Task:
+    async def query(self, task_id: str, caller: Caller = _ANYBODY, *, patient: bool = True) -> Task:
         """Ask for a task.
 
         Args:
             task_id: of any task.
+            caller: who asks.
             patient: ask again while it is transient and the budget lasts (429: always).
 
         Raises:
@@ -132,17 +131,14 @@ class Exchange:
             return task
 
         self._budget.earn()
-        return await self._repeated(self.queries, attempt, worth=_TRANSIENT if patient else ())
+        worth = _TRANSIENT if patient else ()
+        return await self._repeated(self.queries, attempt, worth=worth, caller=caller)
 
     async def other(self, method: str, path: str, body: Any = None) -> Any:
         """Send anything else, once, and return the ``data`` of its answer."""
         self._check_open()
         response = await self._transport.send(self._endpoints.other(method, path, body))
         return read_other(self._endpoints.clean(response))
-
-    def born(self, task_id: str) -> float | None:
-        """Return when a task was created, if that was here and within the last two minutes."""
-        return self._births.get(task_id)
 
     async def aclose(self) -> None:
         """Send nothing more, and wait for the answers to all creates that have been sent.
@@ -210,9 +206,12 @@ class Exchange:
     ) -> Task:
         """Send once; whatever happens, the lane hears how it ended."""
         try:
-            task = read(self._endpoints.clean(await self._transport.send(request)))
+            response = await self._transport.send(request)
+            self._heed(lane, response, sent_at)
+            task = read(self._endpoints.clean(response))
         except RateLimitError as error:
-            lane.refused(sent_at, error.retry_after and min(error.retry_after, LONGEST_RETRY_AFTER))
+            wait = error.retry_after and min(error.retry_after, LONGEST_RETRY_AFTER)
+            lane.refused(sent_at, wait, error.about)
             raise
         except ConnectError:
             lane.unreachable(sent_at, pause)
@@ -227,19 +226,29 @@ class Exchange:
         lane.accepted(sent_at, task.id if lane is self.creates else None)
         return task
 
-    async def _noted(self, work: Awaitable[Task]) -> Task:
+    def _heed(self, lane: Lane, response: Response, sent_at: float) -> None:
+        """Obey what an answer says about limits."""
+        hint = read_hint(response)
+        if hint is None:
+            return
+        if hint.limit is not None and hint.per is not None:
+            lane.pacer.limited(hint.limit, hint.per)
+        if hint.left is not None and hint.seconds is not None:
+            lane.hinted(sent_at, hint.left, min(hint.seconds, LONGEST_RETRY_AFTER))
+
+    async def _noted(self, work: Awaitable[Task], kind: tuple[str, str]) -> Task:
         """Tell what became of a create."""
         try:
             task = await work
         except RuxaError as error:
-            kind = next(kind for cause, kind in _CREATE_EVENTS if isinstance(error, cause))
-            self._tell(kind, error.task_id, error)
+            event = next(event for cause, event in _CREATE_EVENTS if isinstance(error, cause))
+            self._tell(event, error.task_id, error)
             raise
         except asyncio.CancelledError:
             cut_off = UncertainError(_CUT_OFF)
             self._tell(EventKind.CREATE_UNCERTAIN, None, cut_off)
             raise cut_off from None
-        self._remember(task.id)
+        self.births.add(task.id, kind)
         self._tell(EventKind.CREATE_ACCEPTED, task.id)
         return task
 
@@ -270,12 +279,6 @@ class Exchange:
             known = error if isinstance(error, RuxaError) else None
             self._tell(EventKind.CREATE_ORPHANED, known.task_id if known else None, known)
 
-    def _remember(self, task_id: str) -> None:
-        now = anyio.current_time()
-        self._births[task_id] = now
-        while now - next(iter(self._births.values())) > YOUNG:
-            self._births.popitem(last=False)
-
     def _tell(
         self, kind: EventKind, task_id: str | None = None, error: RuxaError | None = None
     ) -> None:
@@ -291,10 +294,3 @@ _CREATE_EVENTS: Final[tuple[tuple[type[RuxaError], EventKind], ...]] = (
     (UncertainError, EventKind.CREATE_UNCERTAIN),
     (RuxaError, EventKind.CREATE_FAILED),
 )
-
-
-def _query_pace(per_second: float) -> Pace:
-    if math.isinf(per_second):
-        return Pace.unlimited()
-    whole = math.ceil(per_second)
-    return Pace(limit=whole, per=whole / per_second, in_flight=math.inf)

@@ -1,15 +1,20 @@
-"""MANY WAITERS, FEW QUERIES: one agenda of due times serves all tasks that are waited for."""
+"""MANY WAITERS, FEW QUERIES: one agenda of due times serves all tasks that are waited for.
+
+Each answer teaches how long tasks of that kind take, and so when the next should be asked for.
+"""
 
 import asyncio
 import logging
 import math
-import weakref
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Self, TypeAlias
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeAlias
 
 import anyio
 from attrs import define, field
 
+from ruxa_async.births import YOUNG, Birth
 from ruxa_async.errors import (
     AuthenticationError,
     InvalidRequestError,
@@ -18,13 +23,13 @@ from ruxa_async.errors import (
     TaskFailedError,
     TaskTimeoutError,
 )
-from ruxa_async.exchange import YOUNG
 from ruxa_async.io.owned import OwnedTasks
-from ruxa_async.lane import Lane
+from ruxa_async.lane import Caller, Lane, NotWantedError
+from ruxa_async.policy.durations import Durations
 from ruxa_async.policy.poll import Agenda, Poll
 from ruxa_async.tasks import Failure, Task
 
-__all__ = ["Completions", "Ending", "Follower", "Watch", "patience_ended", "task_failed"]
+__all__ = ["Ending", "Follower", "Watch", "patience_ended", "task_failed"]
 
 _logger = logging.getLogger("ruxa_async")
 
@@ -36,6 +41,8 @@ OnEnd: TypeAlias = "Callable[[Watch, Ending], None]"
 
 #: Queries that may be out at once.
 _POLLERS = 128
+#: Kinds of tasks whose durations are learned each by itself; the rest share one more.
+_KINDS = 256
 
 
 @define(eq=False)
@@ -47,8 +54,12 @@ class Watch:
     on_end: OnEnd = field(repr=False)
     #: When the task was created, or else when the watch began.
     born: float
+    #: Of tasks of its kind; None: it is not known when the task was created.
+    durations: Durations | None
     #: When patience ends.
     deadline: float = math.inf
+    #: The task's age when it was last seen running, in seconds.
+    seen: float = 0.0
 
 
 class Follower:
@@ -58,21 +69,23 @@ class Follower:
     it and the queries it starts end with `aclose`.
 
     Args:
-        query: asks for one task, once.
+        query: asks for one task, once, as the caller it is given.
         poll: how often.
         lane: of the creates; a task that is watched takes a place in it.
     """
 
     def __init__(
         self,
-        query: Callable[[str], Awaitable[Task]],
+        query: Callable[[str, Caller], Awaitable[Task]],
         poll: Poll,
         lane: Lane,
     ) -> None:
         self._query = query
         self._poll = poll
         self._lane = lane
-        self._agenda: Agenda[Watch] = Agenda()
+        self._agenda: Agenda[Watch] = Agenda(_likely)
+        self._durations: dict[tuple[str, str] | None, Durations] = {None: Durations()}
+        self._hurried = 0
         self._watches: set[Watch] = set()
         self._owned = OwnedTasks()
         self._changed = asyncio.Event()
@@ -87,7 +100,7 @@ class Follower:
         task: Task,
         on_end: OnEnd,
         *,
-        born: float | None = None,
+        birth: Birth | None = None,
         timeout: float = math.inf,
     ) -> Watch:
         """Watch a task; `on_end` is called once, unless the watch is dropped before.
@@ -96,15 +109,16 @@ class Follower:
             task: as last seen.
             on_end: called in the event loop with the ended task, or with the error that ended
                 the watch.
-            born: when it was created; None: long ago, perhaps, so it is asked for at once.
+            birth: its create; None: long ago, perhaps, so it is asked for at once.
             timeout: seconds of patience.
         """
         now = anyio.current_time()
-        watch = Watch(task, on_end, now if born is None else born, now + timeout)
-        due = now if born is None else born + self._poll.first_gap()
+        born = now if birth is None else birth.at
+        durations = None if birth is None else self._durations_of(birth.kind)
+        watch = Watch(task, on_end, born, durations, now + timeout)
         self._watches.add(watch)
         self._lane.running.add(task.id)
-        self._put(watch, due)
+        self._put(watch, now if birth is None else born + self._gap(watch))
         if self._runner is None:
             self._runner = self._owned.start(self._run())
         return watch
@@ -124,12 +138,44 @@ class Follower:
             message = f"The client was closed while task {watch.task.id} was waited for."
             self._end(watch, RuxaError(message, task_id=watch.task.id))
 
+    @contextmanager
+    def hurried(self) -> Generator[None]:
+        """Ask more often for a while: somebody waits for the place of a task that runs."""
+        self._hurried += 1
+        try:
+            yield
+        finally:
+            self._hurried -= 1
+
+    def _durations_of(self, kind: tuple[str, str]) -> Durations:
+        if kind not in self._durations and len(self._durations) > _KINDS:
+            return self._durations[None]
+        return self._durations.setdefault(kind, Durations())
+
+    def _gap(self, watch: Watch) -> float:
+        lane = self._lane
+        capped = lane.waiting > 0 and lane.pacer.is_near_cap(lane.in_flight)
+        pressing = capped or self._hurried > 0
+        return self._poll.gap(watch.seen, watch.durations, pressing=pressing)
+
     def _put(self, watch: Watch, due: float) -> None:
-        self._agenda.put(watch, min(due, watch.deadline))
+        line = id(watch.durations), round(2 * math.log2(1 + watch.seen))
+        self._agenda.put(watch, min(due, watch.deadline), line)
         self._changed.set()
 
     async def _run(self) -> None:
         places = asyncio.Semaphore(_POLLERS)
+        while True:
+            # One query at a time waits for its turn, so that the next is chosen as late as can be.
+            await places.acquire()
+            door = asyncio.Event()
+            asking = self._owned.start(self._ask(await self._next(), door))
+            asking.add_done_callback(lambda _: places.release())
+            asking.add_done_callback(partial(_open, door))
+            await door.wait()
+
+    async def _next(self) -> Watch:
+        """Wait for a task that should be asked for, and end the watches that are over meanwhile."""
         while True:
             now = anyio.current_time()
             watch = self._agenda.pop(now)
@@ -138,36 +184,53 @@ class Follower:
             elif watch.deadline <= now:
                 self._end(watch, patience_ended(watch.task))
             else:
-                await places.acquire()
-                asking = self._owned.start(self._ask(watch))
-                asking.add_done_callback(lambda _: places.release())
+                return watch
 
     async def _sleep(self, seconds: float) -> None:
         self._changed.clear()
         with anyio.move_on_after(seconds):
             await self._changed.wait()
 
-    async def _ask(self, watch: Watch) -> None:
-        if watch not in self._watches:
-            return
+    async def _ask(self, watch: Watch, door: asyncio.Event) -> None:
+        caller = Caller(wanted=lambda: watch in self._watches, on_admitted=door.set)
         try:
-            watch.task = await self._query(watch.task.id)
+            watch.task = await self._query(watch.task.id, caller)
+        except NotWantedError:
+            return
         except RuxaError as error:
             if _is_final(error, age=anyio.current_time() - watch.born):
                 self._end(watch, error)
                 return
         except Exception:
             _logger.exception("asking for task %s failed; it is asked for again", watch.task.id)
+        else:
+            self._learn(watch)
         if watch.task.state.ended:
             self._end(watch, watch.task)
         elif watch in self._watches:
-            now = anyio.current_time()
-            self._put(watch, now + self._poll.gap(now - watch.born))
+            self._put(watch, anyio.current_time() + self._gap(watch))
+
+    def _learn(self, watch: Watch) -> None:
+        age = anyio.current_time() - watch.born
+        if watch.durations is not None:
+            learn = watch.durations.ended if watch.task.state.ended else watch.durations.alive
+            learn(watch.seen, age)
+        watch.seen = age
 
     def _end(self, watch: Watch, ending: Ending) -> None:
         if watch in self._watches:
             self.drop(watch)
             watch.on_end(watch, ending)
+
+
+def _open(door: asyncio.Event, _: object) -> None:
+    door.set()
+
+
+def _likely(watch: Watch, now: float) -> float:
+    """How likely a task has ended by now; one of unknown age may have ended long ago."""
+    durations = watch.durations
+    return 1.0 if durations is None else durations.likelihood(watch.seen, now - watch.born)
 
 
 def _is_final(error: RuxaError, age: float) -> bool:
@@ -195,51 +258,3 @@ def task_failed(task: Task) -> TaskFailedError:
         "Change the prompt or the reference, then create it anew.",
         task,
     )
-
-
-class Completions:
-    """Tasks in the order in which they end; leave it early, and the rest is no longer asked for.
-
-    An error of one task is raised by the iteration, which can go on behind it.
-    """
-
-    def __init__(
-        self,
-        follower: Follower,
-        tasks: Iterable[Task],
-        born: Callable[[str], float | None],
-        timeout: float,
-    ) -> None:
-        self._endings = endings = asyncio.Queue[Ending]()
-        self._watches: list[Watch] = []
-        self._left = 0
-
-        def told(_: Watch, ending: Ending) -> None:
-            endings.put_nowait(ending)  # not self: it must be free to go
-
-        for task in tasks:
-            self._left += 1
-            if task.state.ended:
-                self._endings.put_nowait(task)
-                continue
-            watch = follower.follow(task, told, born=born(task.id), timeout=timeout)
-            self._watches.append(watch)
-        # A `break` leaves no other sign than that nobody holds this any more.
-        weakref.finalize(self, _drop_all, follower, self._watches)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Task:
-        if not self._left:
-            raise StopAsyncIteration
-        ending = await self._endings.get()
-        self._left -= 1
-        if isinstance(ending, RuxaError):
-            raise ending
-        return ending
-
-
-def _drop_all(follower: Follower, watches: list[Watch]) -> None:
-    for watch in watches:
-        follower.drop(watch)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import anyio
 from attrs import frozen
 
-from ruxa_async.policy.pace import Pacer
+from ruxa_async.policy.pace import About, Pacer
 
 __all__ = ["Caller", "Lane", "NotWantedError"]
 
@@ -44,6 +44,8 @@ class Lane:
         #: Ids of the tasks that run, as far as somebody follows them.
         self.running: set[str] = set()
         self._out = 0
+        #: When the last call whose answer said what is left had been sent.
+        self._hinted_at = -math.inf
         self._line: deque[asyncio.Event] = deque()
 
     @property
@@ -122,12 +124,26 @@ class Lane:
         self.pacer.accepted(anyio.current_time(), sent_at, self.in_flight)
         self._wake()
 
-    def refused(self, sent_at: float, retry_after: float | None = None) -> None:
+    def refused(
+        self, sent_at: float, retry_after: float | None = None, about: About | None = None
+    ) -> None:
         """Note a refusal: the gate shuts for everybody."""
         self._out -= 1
         now = anyio.current_time()
-        self.pacer.refused(now, sent_at, self.in_flight, retry_after)
+        self.pacer.refused(now, sent_at, self.in_flight, retry_after, about)
         self._wake()
+
+    def hinted(self, sent_at: float, left: float, seconds: float) -> None:
+        """Note what an answer says is left; it does not undo what a later call was told.
+
+        Args:
+            sent_at: when its call was sent; that still counts as out.
+            left: calls that the service will still take.
+            seconds: until it counts anew.
+        """
+        if sent_at >= self._hinted_at:
+            self._hinted_at = sent_at
+            self.pacer.hinted(anyio.current_time(), left + 1, seconds)
 
     def unreachable(self, sent_at: float, wait: float) -> None:
         """Note that no connection came about: nobody tries for `wait` seconds."""

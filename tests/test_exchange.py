@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 from exchange_calls import KEY, Answer, Heard, created, exchange, late, no, ok
 
+from ruxa_async.births import Birth
 from ruxa_async.catalog import Sora2
 from ruxa_async.errors import (
     AuthenticationError,
@@ -205,11 +206,11 @@ async def test_births_are_remembered_for_two_minutes() -> None:
     made, _ = exchange(created("t1"), created("t2"))
     await made.create(_HORSE)
     born = anyio.current_time()
-    assert made.born("t1") == born
+    assert made.births.get("t1") == Birth(born, ("sora-2", ""))
     await anyio.sleep(121)
     await made.create(_HORSE)
-    assert made.born("t1") is None
-    assert made.born("t2") == born + 121
+    assert made.births.get("t1") is None
+    assert made.births.get("t2") == Birth(born + 121, ("sora-2", ""))
 
 
 async def test_requests_that_cannot_be_written() -> None:

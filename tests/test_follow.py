@@ -21,8 +21,10 @@ from ruxa_async import (
     TaskState,
     TaskTimeoutError,
 )
-from ruxa_async.follow import Completions, Ending, Follower, Watch
-from ruxa_async.lane import Lane
+from ruxa_async.births import Birth
+from ruxa_async.completions import Completions
+from ruxa_async.follow import Ending, Follower, Watch
+from ruxa_async.lane import Caller, Lane, NotWantedError
 from ruxa_async.policy.pace import Pacer
 from ruxa_async.testing import FakeRuxa, FakeTransport
 
@@ -36,7 +38,10 @@ class _Desk:
     asked: list[str] = field(factory=list)
     answers: dict[str, "asyncio.Future[TaskState]"] = field(factory=dict)
 
-    async def __call__(self, task_id: str) -> Task:
+    async def __call__(self, task_id: str, caller: Caller) -> Task:
+        if not caller.wanted():
+            raise NotWantedError
+        caller.on_admitted()
         self.asked.append(task_id)
         self.answers[task_id] = asyncio.get_running_loop().create_future()
         return Task(task_id, await self.answers[task_id])
@@ -49,8 +54,8 @@ class _Setting:
     follower: Follower
     endings: list[Ending] = field(factory=list)
 
-    def follow(self, task_id: str, **more: float) -> Watch:
-        return self.follower.follow(Task(task_id), self._ended, **more)
+    def follow(self, task_id: str, birth: Birth | None = None, **more: float) -> Watch:
+        return self.follower.follow(Task(task_id), self._ended, birth=birth, **more)
 
     def _ended(self, _: Watch, ending: Ending) -> None:
         self.endings.append(ending)
@@ -94,7 +99,7 @@ async def test_dropped_before_it_is_its_turn(setting: _Setting) -> None:
 async def test_patience_ends_on_time(setting: _Setting) -> None:
     """A watch with a deadline ends then, though the next query would be due later."""
     began = anyio.current_time()
-    setting.follow("t1", born=began, timeout=3)
+    setting.follow("t1", Birth(began, ("sora-2", "")), timeout=3)
     await anyio.sleep(2.9)
     assert not setting.endings
     await anyio.sleep(0.2)

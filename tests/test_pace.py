@@ -1,83 +1,15 @@
 """The pacer: what it lets through, what it learns, and that it never starves."""
 
 import math
-from collections import deque
 
 import pytest
+from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ruxa_async.policy.pace import Pace, Pacer
+from ruxa_async.policy.pace import Learned, Pace, Pacer
 
 RTT = 0.3
-
-
-class Service:
-    """A sliding log with an optional cap, answering after one round trip."""
-
-    def __init__(self, limit: float, per: float, cap: float = math.inf, life: float = 60.0) -> None:
-        self.limit, self.per, self.cap, self.life = limit, per, cap, life
-        self.log: deque[float] = deque()
-        self.ends: deque[float] = deque()
-
-    def accepts(self, now: float) -> bool:
-        while self.log and self.log[0] <= now - self.per:
-            self.log.popleft()
-        while self.ends and self.ends[0] <= now:
-            self.ends.popleft()
-        if len(self.log) >= self.limit or len(self.ends) >= self.cap:
-            return False
-        self.log.append(now)
-        self.ends.append(now + self.life)
-        return True
-
-
-def drive(pacer: Pacer, service: Service, jobs: int) -> tuple[float, int]:
-    """Send jobs one by one, each answered before the next moment; return the time and refusals."""
-    return drive_from(pacer, 0.0, service, jobs)
-
-
-def drive_from(pacer: Pacer, now: float, service: Service, jobs: int) -> tuple[float, int]:
-    """Do the same from a later moment on."""
-    done, refused = 0, 0
-    running: deque[float] = deque()
-    while done < jobs:
-        while running and running[0] <= now:
-            running.popleft()
-            pacer.finished(now)
-        at = pacer.next_send(now, len(running))
-        if at > now:
-            now = min(at, running[0] if running else math.inf)
-            assert now < math.inf, "nothing can ever be sent again"
-            continue
-        pacer.sent(now)
-        answered = now + 0.001
-        if service.accepts(now):
-            done += 1
-            running.append(now + service.life + 0.5)
-            pacer.accepted(answered, now, len(running))
-        else:
-            refused += 1
-            pacer.refused(answered, now, len(running))
-        now = answered
-    return now, refused
-
-
-def test_a_known_limit_is_used_up_without_a_refusal() -> None:
-    """A known limit of 20 per 10 s takes 1,000 jobs in close to 490 s and is never exceeded."""
-    seconds, refused = drive(Pacer(Pace(limit=20, per=10.0)), Service(20, 10.0), 1_000)
-    assert refused == 0
-    assert seconds < 490 * 1.03
-
-
-@pytest.mark.parametrize("cap", [5, 30, 100])
-def test_a_cap_that_nobody_told_is_learned(cap: int) -> None:
-    """An unknown cap binds after a few refusals, below three of a hundred calls."""
-    pacer = Pacer(Pace())
-    jobs = 20 * cap
-    _, refused = drive(pacer, Service(20, 10.0, cap), jobs)
-    assert pacer.cap <= cap + 2
-    assert refused <= 0.03 * jobs + 3
 
 
 def test_a_known_cap_is_a_ceiling() -> None:
@@ -93,31 +25,6 @@ def test_an_unlimited_pace_never_waits() -> None:
     for _ in range(10_000):
         assert pacer.next_send(1.0, 10_000) <= 1.0
         pacer.sent(1.0)
-
-
-def test_a_limit_too_high_shrinks_until_it_fits() -> None:
-    """A start of 20 where only 15 are allowed ends near 15, and few are refused on the way."""
-    pacer = Pacer(Pace(start=20))
-    _, refused = drive(pacer, Service(15, 10.0), 1_500)
-    assert 13 <= pacer.quota <= 17
-    assert refused < 0.05 * 1_500
-
-
-def test_a_limit_too_low_grows_in_accepted_calls() -> None:
-    """A learned quota gains one step for 250 accepted calls that used it up."""
-    pacer = Pacer(Pace(start=10))
-    drive(pacer, Service(100, 10.0), 1_010)
-    assert pacer.quota == 14
-
-
-def test_one_burst_of_refusals_counts_once() -> None:
-    """Refusals of calls that were sent before the gate shut shrink nothing again."""
-    pacer = Pacer(Pace())
-    for _ in range(20):
-        pacer.sent(0.0)
-    for _ in range(20):
-        pacer.refused(RTT, 0.0, 0)
-    assert pacer.quota == pytest.approx(20 * 0.97)
 
 
 def test_a_retry_after_is_obeyed_to_the_second() -> None:
@@ -142,16 +49,6 @@ def test_a_later_retry_after_of_the_same_burst_holds() -> None:
     assert pacer.next_send(2.0, 0) == pytest.approx(61.1)
 
 
-def test_an_unreachable_service_shuts_the_gate_and_teaches_nothing() -> None:
-    """No connection means waiting, but neither the rate nor the cap is lowered for it."""
-    pacer = Pacer(Pace())
-    pacer.sent(0.0)
-    pacer.unreachable(0.1, 0.0, 4.0)
-    assert pacer.next_send(0.2, 0) == pytest.approx(4.1)
-    assert pacer.quota == 20
-    assert pacer.cap == math.inf
-
-
 def test_a_lost_probe_makes_room_for_another() -> None:
     """A probe without a usable answer neither opens the gate nor blocks it for ever."""
     pacer = Pacer(Pace())
@@ -163,69 +60,220 @@ def test_a_lost_probe_makes_room_for_another() -> None:
     assert probe + 60 < pacer.next_send(probe + 60, 0) < math.inf
 
 
-@given(st.floats(0.05, 0.5), st.lists(st.floats(0, 5), min_size=60, max_size=300))
-def test_no_window_ever_holds_more_than_the_limit(rtt: float, pauses: list[float]) -> None:
-    """Whatever the callers do, at most `limit` calls are sent in any window."""
-    pacer, now = Pacer(Pace(limit=7, per=10.0)), 0.0
-    sends: list[float] = []
-    answered = 0
-    for pause in pauses:
-        now += pause / 10
-        while (at := pacer.next_send(now, 0)) > now:
-            now = at
-        while answered < len(sends) and sends[answered] + rtt <= now:
-            pacer.accepted(sends[answered] + rtt, sends[answered], 0)
-            answered += 1
-        pacer.sent(now)
-        sends.append(now)
-    assert all(later - earlier > 10.0 for earlier, later in zip(sends, sends[7:], strict=False))
+@define
+class Driver:
+    """Sends whenever the pacer allows it, and answers as its test says; it sees to the promises."""
 
+    pacer: Pacer
+    now: float = 0.0
+    running: int = 0
+    out: list[float] = field(factory=list)
+    sends: list[float] = field(factory=list)
+    #: When the gate was shut, as seen from outside.
+    shut_at: float = math.inf
+    probes: int = 0
 
-ANSWERS = st.sampled_from(["accepted", "refused", "lost", "unreachable"])
+    def send_all(self, most: int) -> None:
+        for _ in range(most):
+            in_flight = self.running + len(self.out)
+            if self.pacer.next_send(self.now, in_flight) > self.now:
+                return
+            assert in_flight < (self.pacer.pace.in_flight or math.inf)
+            self.pacer.sent(self.now)
+            self.out.append(self.now)
+            self.sends.append(self.now)
+            self.probes += self.shut_at < math.inf
+            assert self.probes <= 1, "two calls are out while the gate is shut"
 
-
-@given(st.lists(ANSWERS, max_size=120), st.integers(0, 5))
-def test_after_any_pattern_of_answers_sending_resumes(answers: list[str], running: int) -> None:
-    """No finite pattern of refusals starves the lane: with nothing running, something may leave."""
-    pacer, now = Pacer(Pace()), 0.0
-    for answer in answers:
-        at = pacer.next_send(now, running)
-        if at == math.inf:
-            running = 0
-            at = pacer.next_send(now, running)
-        assert at < math.inf
-        now = max(now, at)
-        pacer.sent(now)
-        if answer == "unreachable":
-            pacer.unreachable(now + RTT, now, 2.0)
-        elif answer == "lost":
-            pacer.lost(now + RTT, now)
-        elif answer == "refused":
-            pacer.refused(now + RTT, now, running)
+    def answer(self, kind: str, which: int) -> None:
+        if not self.out:
+            return
+        sent_at = self.out.pop(which % len(self.out))
+        is_probe = sent_at >= self.shut_at
+        self.probes -= is_probe
+        if kind == "accepted":
+            self.running += 1
+            self.pacer.accepted(self.now, sent_at, self.running + len(self.out))
+            if is_probe:
+                self.shut_at = math.inf
+        elif kind == "refused":
+            self.pacer.refused(self.now, sent_at, self.running + len(self.out))
+            self.shut_at = self.now if is_probe or self.shut_at == math.inf else self.shut_at
+        elif kind == "lost":
+            self.pacer.lost(self.now, sent_at)
+            self.shut_at = self.now if is_probe else self.shut_at
         else:
-            pacer.accepted(now + RTT, now, running)
-        now += RTT
-    assert pacer.next_send(now, 0) <= now + 61
+            self.pacer.unreachable(self.now, sent_at, 2.0)
+            self.shut_at = self.now if is_probe or self.shut_at == math.inf else self.shut_at
+
+    def finish_one(self) -> None:
+        if self.running:
+            self.running -= 1
+            self.pacer.finished(self.now)
 
 
-@given(st.lists(ANSWERS, min_size=1, max_size=60))
-def test_one_probe_at_a_time_while_the_gate_is_shut(answers: list[str]) -> None:
-    """From a refusal until an accepted probe, a second call never leaves beside the first."""
+ANSWERS = st.sampled_from(["accepted", "accepted", "accepted", "refused", "lost", "unreachable"])
+STEPS = st.lists(
+    st.tuples(
+        st.floats(0.001, 20.0), st.integers(0, 30), st.lists(st.tuples(ANSWERS, st.integers(0, 99)))
+    ),
+    max_size=60,
+)
+PACES = st.sampled_from(
+    [Pace(), Pace(limit=7, per=5.0), Pace(limit=7, in_flight=9), Pace(in_flight=3), Pace(limit=1)]
+)
+
+
+def drive(pace: Pace, steps: list[tuple[float, int, list[tuple[str, int]]]]) -> Driver:
+    driver = Driver(Pacer(pace))
+    for pause, calls, answers in steps:
+        driver.now += pause
+        driver.send_all(calls)
+        driver.now += 0.001
+        for kind, which in answers:
+            driver.answer(kind, which)
+            driver.finish_one()
+    return driver
+
+
+@given(PACES, STEPS)
+def test_the_promises_hold_whatever_comes(
+    pace: Pace, steps: list[tuple[float, int, list[tuple[str, int]]]]
+) -> None:
+    """In no window are more calls sent than the known limit, and one at most while it is shut."""
+    driver = drive(pace, steps)
+    if pace.limit is not None:
+        pairs = zip(driver.sends, driver.sends[int(pace.limit) :], strict=False)
+        assert all(later - earlier > pace.per for earlier, later in pairs)
+
+
+@given(PACES, STEPS)
+def test_after_any_pattern_of_answers_sending_resumes(
+    pace: Pace, steps: list[tuple[float, int, list[tuple[str, int]]]]
+) -> None:
+    """No finite pattern starves a lane: ten minutes later every job of a hundred is through."""
+    driver = drive(pace, steps)
+    while driver.out:
+        driver.answer("accepted", 0)
+    resumed = driver.now
+    for _ in range(20):
+        at = driver.pacer.next_send(driver.now, 0)
+        assert at - driver.now <= 600, "the lane sleeps for too long"
+        driver.now = max(driver.now, at)
+        driver.send_all(1)
+        driver.now += RTT
+        driver.answer("accepted", 0)
+        driver.finish_one()
+    assert driver.now - resumed <= 20 * 31 + 600
+
+
+@given(st.integers(1, 200), st.floats(0.1, 400.0))
+def test_refusals_alone_never_end_it(refusals: int, retry_after: float) -> None:
+    """Any number of refusals in a row is waited out: a probe leaves as soon as Ruxa allows it."""
     pacer, now = Pacer(Pace()), 0.0
+    for _ in range(refusals):
+        pacer.sent(now)
+        pacer.refused(now + RTT, now, 0, retry_after=retry_after)
+        assert pacer.next_send(now + RTT, 0) == pytest.approx(now + RTT + retry_after)
+        now = pacer.next_send(now + RTT, 0)
     pacer.sent(now)
-    pacer.refused(now + RTT, now, 0)
-    for answer in answers:
+    pacer.accepted(now + RTT, now, 1)
+    assert pacer.next_send(now + RTT, 1) <= now + RTT + 31
+
+
+def test_what_is_remembered_is_bounded_by_the_window() -> None:
+    """Ten thousand calls leave behind no more than the last three windows of them."""
+    pacer, now = Pacer(Pace(limit=50, per=1.0)), 0.0
+    for _ in range(10_000):
         now = max(now, pacer.next_send(now, 0))
         pacer.sent(now)
-        assert pacer.next_send(now, 0) == math.inf
-        if answer == "accepted":
-            return
-        if answer == "refused":
-            pacer.refused(now + RTT, now, 0)
-        elif answer == "lost":
-            pacer.lost(now + RTT, now)
-        else:
-            pacer.unreachable(now + RTT, now, 1.0)
+        pacer.accepted(now + 0.001, now, 1)
+    assert len(pacer._rate._log._sent) <= 150
+    assert len(pacer._rate._log._taken) <= 150
+
+
+def test_one_burst_of_refusals_counts_once() -> None:
+    """Refusals of calls that were sent before the gate shut neither count again nor shut it."""
+    once, often = Pacer(Pace(limit=20)), Pacer(Pace(limit=20))
+    for pacer, refusals in ((once, 1), (often, 19)):
+        for _ in range(20):
+            pacer.sent(0.0)
+        pacer.accepted(RTT, 0.0, 20)
+        for _ in range(refusals):
+            pacer.refused(RTT, 0.0, 1)
+    assert once.next_send(RTT, 1) == often.next_send(RTT, 1)
+
+
+def test_a_refusal_about_running_tasks_is_believed() -> None:
+    """Where Ruxa says that too many tasks run, only a finished one lets the next through."""
+    pacer = Pacer(Pace())
+    pacer.sent(0.0)
+    pacer.refused(RTT, 0.0, 30, about="running")
+    assert pacer.cap == 30
+    assert pacer.next_send(1_000.0, 30) == math.inf
+    assert pacer.next_send(1_000.0, 29) <= 1_000.0
+
+
+def test_a_refusal_about_the_rate_leaves_the_cap_alone() -> None:
+    """Where Ruxa says that calls come too fast, running tasks are never blamed."""
+    pacer = Pacer(Pace(limit=20, in_flight=100), Learned(cap=40))
+    now = 0.0
+    for _ in range(8):
+        now = max(now, pacer.next_send(now, 39))
+        pacer.sent(now)
+        pacer.refused(now + RTT, now, 39, about="rate")
+        now += RTT
+    assert pacer.cap == 100
+
+
+def test_an_unreachable_service_teaches_nothing() -> None:
+    """No connection means waiting, but neither the rate nor the cap is lowered for it."""
+    pacer = Pacer(Pace(limit=20))
+    pacer.sent(0.0)
+    pacer.unreachable(0.1, 0.0, 4.0)
+    assert pacer.next_send(0.2, 0) == pytest.approx(4.1)
+    assert (pacer.quota, pacer.cap) == (20, math.inf)
+    assert pacer.snapshot() == Learned()
+
+
+def test_what_the_service_says_is_left_is_obeyed() -> None:
+    """With nothing left for 40 s the next call waits so long, without a refusal."""
+    pacer = Pacer(Pace(limit=20))
+    pacer.hinted(1.0, left=2, seconds=40.0)
+    for _ in range(2):
+        assert pacer.next_send(1.0, 0) <= 1.0
+        pacer.sent(1.0)
+    assert pacer.next_send(1.0, 0) == 41.0
+    assert pacer.next_send(41.0, 0) <= 41.0
+
+
+def test_calls_on_their_way_are_not_counted_twice() -> None:
+    """What the service says is left does not know of calls whose answers are still out."""
+    pacer = Pacer(Pace(limit=20))
+    for _ in range(3):
+        pacer.sent(0.0)
+    pacer.hinted(0.1, left=2, seconds=9.0)
+    assert pacer.next_send(0.1, 3) == pytest.approx(9.1)
+
+
+def test_a_limit_that_the_service_names_is_a_ceiling() -> None:
+    """A named limit is used from then on, and the user's own stays where it is lower."""
+    pacer = Pacer(Pace())
+    pacer.limited(100, 60.0)
+    assert pacer.quota == 100
+    assert pacer.span == pytest.approx(60, rel=0.02)
+    careful = Pacer(Pace(limit=5, per=10.0))
+    careful.limited(100, 60.0)
+    assert careful.quota == 5
+
+
+def test_a_pacer_shows_its_state() -> None:
+    """The repr says the rate, the cap, and whether the gate is shut."""
+    pacer = Pacer(Pace(limit=20, in_flight=100))
+    assert repr(pacer) == "<Pacer 20 per 10.4 s, 100 at once>"
+    pacer.sent(0.0)
+    pacer.refused(RTT, 0.0, 0)
+    assert repr(pacer).endswith("shut>")
 
 
 @pytest.mark.parametrize("wrong", [{"limit": 0}, {"per": 0}, {"in_flight": 0}, {"start": 0}])
@@ -233,36 +281,3 @@ def test_a_pace_out_of_range_is_refused(wrong: dict[str, int]) -> None:
     """A pace that could never send is an error when it is made."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Pace(**wrong)
-
-
-def test_five_refusals_in_a_row_refute_a_learned_cap() -> None:
-    """A cap that finished tasks do not free was none: it is forgotten, the rate is blamed."""
-    pacer, now = Pacer(Pace()), 0.0
-    for running in range(10):
-        pacer.sent(now)
-        pacer.accepted(now + RTT, now, running + 1)
-    now = 20.0
-    for running in range(10, 2, -1):
-        now = max(now, pacer.next_send(now, running - 1))
-        pacer.sent(now)
-        pacer.refused(now + RTT, now, running)
-        now += RTT
-        if pacer.cap == math.inf:
-            break
-    assert pacer.cap == math.inf
-    assert running < 9
-
-
-def test_a_known_limit_recovers_after_stray_refusals() -> None:
-    """What refusals took from a known limit is given back by accepted calls, up to the limit."""
-    pacer, now = Pacer(Pace(limit=20)), 0.0
-    for _ in range(10):
-        now = max(now, pacer.next_send(now, 0)) + 11
-        pacer.sent(now)
-        pacer.refused(now + RTT, now, 0)
-        now = pacer.next_send(now + RTT, 0)
-        pacer.sent(now)
-        pacer.accepted(now + RTT, now, 0)
-    assert pacer.quota < 16
-    drive_from(pacer, now + 20, Service(100, 10.0), 3_000)
-    assert pacer.quota == 20

@@ -1,6 +1,6 @@
 """What every recipe has in common, and the one that says anything the others cannot."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -15,6 +15,8 @@ __all__ = ["Generation", "KnownModel", "Layout", "Recipe"]
 Layout: TypeAlias = Literal["flat", "nested"]
 
 _JSON = "JSON, RFC 8259"
+#: What the length of a task depends on beside its model: the first of these that is given.
+_LENGTHS = ("seconds", "duration", "resolution", "size")
 #: Names that the body keeps for itself.
 _RESERVED = frozenset({"input", "callBackUrl", "callback_url"})
 
@@ -30,6 +32,16 @@ class Recipe:
     def body_layout(self) -> Layout | None:
         """Where the parameters stand; None: as the client's `Dialect` says."""
         return None
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The model, and the length or size: tasks of one kind take about as long."""
+        given = [getattr(self, name, None) for name in _LENGTHS]
+        return str(getattr(self, "model", "")), _first(given)
+
+
+def _first(given: Iterable[Any]) -> str:
+    return next((str(value) for value in given if value is not None), "")
 
 
 def _plain(value: Mapping[str, Any]) -> Any:
@@ -89,6 +101,11 @@ class Generation(Recipe):
     def body_layout(self) -> Layout:
         """As you said."""
         return self.layout
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The model, and the length or size: tasks of one kind take about as long."""
+        return self.model, _first(self.parameters.get(name) for name in _LENGTHS)
 
     def __attrs_post_init__(self) -> None:
         """Check every field at once."""

@@ -28,6 +28,7 @@ def fast_poll(speed: float) -> Poll:
         first=usual.first / speed,
         shortest=usual.shortest / speed,
         longest=usual.longest / speed,
+        kappa=usual.kappa * speed,
         per_second=usual.per_second * speed,
     )
 

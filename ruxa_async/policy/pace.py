@@ -5,29 +5,29 @@ The `Pacer` is pure: moments come in as arguments, so a simulation runs the real
 """
 
 import math
-from collections import deque
+from typing import Literal, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 from attrs.validators import ge, gt, optional
 
-__all__ = ["Pace", "Pacer"]
+from ruxa_async.policy.belief import Belief
+from ruxa_async.policy.cap import Cap
+from ruxa_async.policy.gate import Episode, Gate
+from ruxa_async.policy.rate import Rate
 
-#: Accepted calls that earn one more per window: growth is clocked in what Ruxa took.
-_ACCEPTED_PER_STEP = 250
-#: What a refusal leaves of the quota.
-_SHRINK = 0.97
+__all__ = ["About", "Learned", "Pace", "Pacer"]
+
+#: What a refusal says it is about: too many calls, or too many running tasks; None: nothing.
+About: TypeAlias = Literal["rate", "running"]
+
 #: The gate stays shut for 2^k calls' worth of time, never longer than this many seconds.
 _LONGEST_GUESS = 30.0
 #: A shut gate waits at least this long, in seconds, even where the rate is said to be unlimited.
 _LEAST_SPACING = 0.01
-#: So many refusals in a row, with a task finished before each, refute a learned cap. Not three:
-#: a finished task is noticed late, so its place may be taken while we believe it to be free.
-_REFUTED = 5
-#: The window is stretched by so many mean deviations of the round trip (RFC 6298, 2.3: K = 4),
-#: within these shares of the window: two calls sent `per` apart may arrive closer together.
-_DEVIATIONS, _LEAST_MARGIN, _MOST_MARGIN = 4.0, 0.01, 0.05
-#: Weight of the newest round trip in its averages (RFC 6298, 2.3).
-_NEWEST = 0.125
+#: Windows that people choose, as multiples of the one expected, with what lies between the longer
+#: ones: where no window is known, a probe leaves when one of them would be over.
+_ROUND = (0.1, 0.2, 0.5, 1, 1.3, 2, 3, 4.5, 6, 9, 12, 18, 30, 60, 180, 360)
+_ROUND_MARGIN = 1.01
 
 
 @frozen
@@ -36,9 +36,10 @@ class Pace:
 
     Args:
         limit: creates per window.
-        per: the window's length in seconds.
+        per: the window's length in seconds; where `limit` is None, the one that is expected.
         in_flight: tasks that may run at once.
-        start: creates per window to begin with where `limit` is None.
+        start: where `limit` is None, the creates per window that are expected: how boldly the
+            real limit is searched for, both above and below.
     """
 
     limit: float | None = field(default=None, validator=optional(ge(1)))
@@ -51,43 +52,23 @@ class Pace:
         """Return a pace without any limit, for tests."""
         return cls(limit=math.inf, in_flight=math.inf)
 
-
-@define
-class _RoundTrip:
-    """How long answers take, and how much that varies."""
-
-    mean: float | None = None
-    deviation: float = 0.0
-
-    def seen(self, seconds: float) -> None:
-        if self.mean is None:
-            self.mean, self.deviation = seconds, seconds / 2
-            return
-        self.deviation += _NEWEST * (abs(seconds - self.mean) - self.deviation)
-        self.mean += _NEWEST * (seconds - self.mean)
+    @classmethod
+    def per_second(cls, calls: float) -> "Pace":
+        """Return a known pace of so many calls per second, which may be a fraction of one."""
+        if math.isinf(calls):
+            return cls.unlimited()
+        whole = math.ceil(calls)
+        return cls(limit=whole, per=whole / calls, in_flight=math.inf)
 
 
-@define
-class _Gate:
-    """Shut for everybody after a refusal; one probe at a time finds out whether it may open."""
+@frozen
+class Learned:
+    """What a pacer has found out, to begin with in the next run."""
 
-    #: When it was shut; infinity: it is open.
-    shut_at: float = math.inf
-    opens_at: float = -math.inf
-    refusals: int = 0
-    probe_out: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        return self.shut_at == math.inf
-
-    def shut(self, now: float, seconds: float) -> None:
-        self.shut_at, self.probe_out = now, False
-        self.opens_at = max(self.opens_at, now + seconds)
-
-    def open(self) -> None:
-        self.shut_at, self.opens_at = math.inf, -math.inf
-        self.refusals, self.probe_out = 0, False
+    #: Calls in a window; None: the rate was not met.
+    rate: Belief | None = None
+    #: Tasks that may run at once; None: their number was not met.
+    cap: float | None = None
 
 
 class Pacer:
@@ -98,23 +79,51 @@ class Pacer:
 
     Args:
         pace: the settings.
+        learned: what an earlier run has found out.
     """
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, learned: Learned | None = None) -> None:
         self.pace = pace
-        #: Calls per window at the moment.
-        self.quota: float = float(pace.start if pace.limit is None else pace.limit)
-        #: Running tasks allowed at the moment.
-        self._ceiling = math.inf if pace.in_flight is None else float(pace.in_flight)
-        self.cap: float = self._ceiling
-        self._log: deque[float] = deque()
-        self._gate = _Gate()
-        self._round_trip = _RoundTrip()
-        self._accepted_since_step = 0
-        self._accepted_log: deque[float] = deque()
-        #: The most calls in one window, and the most tasks at once, that Ruxa has taken so far.
-        self._proven_rate = 0
-        self._proven_cap = 0.0
+        self._rate = Rate(pace.limit, pace.per, pace.start)
+        self._cap = Cap(math.inf if pace.in_flight is None else float(pace.in_flight))
+        self._gate = Gate()
+        self._episode: Episode | None = None
+        if learned is not None:
+            self.restore(learned)
+
+    def __repr__(self) -> str:
+        rate, gate = self._rate, "" if self._gate.is_open else " shut"
+        return f"<Pacer {rate.quota:g} per {rate.span:.3g} s, {self.cap:g} at once{gate}>"
+
+    @property
+    def quota(self) -> float:
+        """Calls per `span` at the moment."""
+        return self._rate.quota
+
+    @property
+    def span(self) -> float:
+        """The window in seconds, with its margin."""
+        return self._rate.span
+
+    @property
+    def cap(self) -> float:
+        """Running tasks allowed at the moment."""
+        return self._cap.value
+
+    def is_near_cap(self, in_flight: float) -> bool:
+        """Whether finished tasks are what makes room for others, now or in a moment."""
+        return self._cap.is_near(in_flight)
+
+    def snapshot(self) -> Learned:
+        """Return what was found out so far, for `restore` in the next run."""
+        return Learned(self._rate.learned, self.cap if self._cap.is_learned else None)
+
+    def restore(self, learned: Learned) -> None:
+        """Begin with what an earlier run has found out; what the user knows stays a ceiling."""
+        if learned.rate is not None:
+            self._rate.restore(learned.rate)
+        if learned.cap is not None:
+            self._cap.restore(learned.cap)
 
     def next_send(self, now: float, in_flight: float) -> float:
         """Return the moment at which the next call may leave.
@@ -126,40 +135,16 @@ class Pacer:
         Returns:
             `now` or earlier: at once. Infinity: only an answer or a finished task can help.
         """
-        if in_flight >= self.cap:
+        if self._cap.binds(in_flight):
             return math.inf
         if not self._gate.is_open:
-            return math.inf if self._gate.probe_out else self._gate.opens_at
-        if self.quota == math.inf:
-            return now
-        self._forget(now)
-        places = max(1, int(self.quota))
-        return now if len(self._log) < places else self._log[-places] + self._window
-
-    @property
-    def _window(self) -> float:
-        most = _MOST_MARGIN * self.pace.per
-        margin = _DEVIATIONS * self._round_trip.deviation
-        return self.pace.per + min(most, max(_LEAST_MARGIN * self.pace.per, margin))
-
-    @property
-    def _cap_is_learned(self) -> bool:
-        return self.cap < self._ceiling
-
-    @property
-    def _spacing(self) -> float:
-        return max(self.pace.per / self.quota, _LEAST_SPACING)
-
-    def _forget(self, now: float) -> None:
-        for log in (self._log, self._accepted_log):
-            while log and log[0] + self._window <= now:
-                log.popleft()
+            return max(self._gate.next_send(), self._rate.below_ceiling)
+        return self._rate.next_send(now)
 
     def sent(self, now: float) -> None:
         """Note that a call leaves."""
-        if self.quota != math.inf:
-            self._log.append(now)
-        self._gate.probe_out = not self._gate.is_open
+        self._rate.sent(now)
+        self._gate.sent()
 
     def accepted(self, now: float, sent_at: float, in_flight: float = 0) -> None:
         """Note an answer other than a refusal: the call was within the limits.
@@ -169,31 +154,27 @@ class Pacer:
             sent_at: when the call was sent.
             in_flight: tasks that run, plus creates whose answer is still out, with this one.
         """
-        self._round_trip.seen(now - sent_at)
-        if sent_at >= self._gate.shut_at:
-            self._gate.open()
-        if self.quota != math.inf:
-            self._forget(now)
-            self._accepted_log.append(sent_at)
-            self._proven_rate = max(self._proven_rate, len(self._accepted_log))
-        self._proven_cap = max(self._proven_cap, in_flight)
-        self._accepted_since_step += 1
-        if self._accepted_since_step >= _ACCEPTED_PER_STEP:
-            self._grow(in_flight)
+        self._rate.answered(now - sent_at)
+        if self._gate.is_probe(sent_at):
+            self._reopen(sent_at)
+        self._rate.taken(sent_at)
+        self._cap.accepted(in_flight, in_flight - self._rate.out)
 
-    def _grow(self, in_flight: float) -> None:
-        """Try one more of what binds; what is not used up says nothing about its limit."""
-        most = self.pace.limit or math.inf
-        if in_flight >= self.cap:
-            self.cap = min(self._ceiling, self.cap + 1)
-        elif self.quota < most and len(self._accepted_log) >= int(self.quota):
-            self.quota = min(most, self.quota + 1)
+    def _reopen(self, sent_at: float) -> None:
+        episode, self._episode = self._episode, None
+        self._gate.open()
+        if episode is None or episode.about_cap:
+            self._rate.opened(sent_at)
         else:
-            return
-        self._accepted_since_step = 0
+            self._rate.judge(episode, sent_at)
 
     def refused(
-        self, now: float, sent_at: float, in_flight: float, retry_after: float | None = None
+        self,
+        now: float,
+        sent_at: float,
+        in_flight: float,
+        retry_after: float | None = None,
+        about: About | None = None,
     ) -> None:
         """Note a refusal (429).
 
@@ -202,47 +183,79 @@ class Pacer:
             sent_at: when the refused call was sent.
             in_flight: tasks that run, plus creates whose answer is still out, without this one.
             retry_after: seconds, where Ruxa said so.
+            about: the limit that was met, where Ruxa said so.
         """
-        gate = self._gate
-        late = not gate.is_open and sent_at < gate.shut_at
-        if late:
+        self._rate.answered()
+        if self._gate.is_late(sent_at):
             # One burst is one refusal; its last members only sharpen what it says.
-            gate.opens_at = max(gate.opens_at, now + (retry_after or 0.0))
-            if self._cap_is_learned:
-                self.cap = max(1.0, min(self.cap, in_flight))
+            self._gate.prolong(now + (retry_after or 0.0))
+            if self._episode is not None and self._episode.about_cap:
+                self._cap.refused(in_flight, late=True)
+            elif self._episode is not None:
+                self._episode.late += 1
+                self._blame(self._episode, in_flight, about)
             return
-        self._blame(now, in_flight, first=gate.is_open)
-        gate.refusals += 1
-        guess = min(_LONGEST_GUESS, 2.0 ** min(gate.refusals, 60) * self._spacing)
-        gate.shut(now, guess if retry_after is None else retry_after)
+        episode = self._episode = self._episode or self._rate.episode(sent_at)
+        episode.refused(sent_at, self._rate.usage(sent_at))
+        self._blame(episode, in_flight, about)
+        wait = self._guess(now, episode) if retry_after is None else retry_after
+        self._gate.shut(now, now + wait)
 
-    def _blame(self, now: float, in_flight: float, *, first: bool) -> None:
-        """Lower what the refusal is about.
+    def _blame(self, episode: Episode, in_flight: float, about: About | None) -> None:
+        """Blame the cap where the rate cannot explain a refusal, or where Ruxa says so."""
+        innocent = self._rate.is_innocent(episode.last_usage)
+        may_be = self._cap.explains(in_flight, episode.refusals, episode.late)
+        suspected = innocent and may_be and about is None and not episode.cap_refuted
+        if about == "running" or suspected:
+            self._rate.relent()
+            self._cap.refused(in_flight)
+            episode.about_cap = True
+        elif innocent or about == "rate":
+            episode.cap_refuted |= self._cap.refute()
+            episode.about_cap = False
 
-        A rate that Ruxa has taken before is not at fault, so the cap must be, and the other way
-        round. Where both could be, the rate is blamed, once for each time the gate shuts.
+    def _guess(self, now: float, episode: Episode) -> float:
+        """Return the seconds for which the gate stays shut where Ruxa does not say."""
+        spacing = max(self._rate.spacing, _LEAST_SPACING)
+        guess = min(_LONGEST_GUESS, 2.0 ** min(episode.refusals, 60) * spacing)
+        if episode.refusals == 1 or not self._rate.is_doubtful:
+            return guess
+        began = self._rate.oldest(now)
+        least = 1.0 if self._rate.is_as_expected else 0.0
+        windows = (share * self.pace.per for share in _ROUND if share >= least)
+        waits = (began + window * _ROUND_MARGIN - now for window in windows)
+        return min(_LONGEST_GUESS, next((wait for wait in waits if wait > spacing), guess))
+
+    def limited(self, limit: float, per: float) -> None:
+        """Note a limit that the service itself names: a ceiling like one that the user gives.
+
+        Args:
+            limit: calls per window, at least 1.
+            per: the window in seconds.
         """
-        self._forget(now)
-        rate_is_proven = len(self._accepted_log) < self._proven_rate
-        cap_may_be_it = self._cap_is_learned or in_flight >= self._proven_cap
-        if self._cap_is_learned and self._gate.refusals >= _REFUTED:
-            self.cap = self._ceiling
-            self._proven_rate = 0
-        elif rate_is_proven and in_flight >= 1 and cap_may_be_it:
-            self.cap = min(self.cap, in_flight)
-        elif first and self.quota != math.inf:
-            self.quota = max(1.0, self.quota * _SHRINK)
-            self._proven_rate = min(self._proven_rate, int(self.quota))
+        self._rate.limited(limit, per)
+
+    def hinted(self, now: float, left: float, seconds: float) -> None:
+        """Note what the service says is left.
+
+        Args:
+            now: when it said so.
+            left: calls that it will still take, of those that it has not seen yet.
+            seconds: until it counts anew.
+        """
+        self._rate.hinted(now, left, seconds)
 
     def unreachable(self, now: float, sent_at: float, wait: float) -> None:
         """Note that no connection came about: the gate shuts for `wait` seconds, nothing else."""
-        if self._gate.is_open or sent_at >= self._gate.shut_at:
-            self._gate.shut(now, wait)
+        self._rate.answered()
+        if self._gate.is_open or self._gate.is_probe(sent_at):
+            self._gate.shut(now, now + wait)
 
     def lost(self, now: float, sent_at: float) -> None:
         """Note a call without a usable answer: it teaches nothing, but a probe is free again."""
-        if sent_at >= self._gate.shut_at:
-            self._gate.shut(now, self._spacing)
+        self._rate.answered()
+        if self._gate.is_probe(sent_at):
+            self._gate.shut(now, now + max(self._rate.spacing, _LEAST_SPACING))
 
     def finished(self, now: float) -> None:
         """Note that a task ended: its place is free."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 
 from attrs import frozen
 
@@ -53,7 +53,20 @@ _PHRASES: Final[Mapping[str, type[ResponseError]]] = {
     "积分不足": InsufficientCreditsError,
     "未找到支持模型": ModelUnavailableError,
 }
+#: Words of a refusal that say which limit was met. "Too many requests" and 请求频率 say nothing:
+#: they stand for every 429.
+_ABOUT: Final[Mapping[tuple[str, ...], Literal["rate", "running"]]] = {
+    ("concurren", "simultaneous", "running tasks", "in progress", "并发", "同时"): "running",
+    ("per second", "per minute", "per hour", "qps", "rpm", "每秒", "每分钟"): "rate",
+}
 _LONGEST_BODY = 2_000
+
+
+class _Said(TypedDict):
+    status: int
+    code: int | None
+    body: str
+    task_id: str | None
 
 
 @frozen
@@ -92,21 +105,27 @@ class _Answer:
         body = self.response.body.decode(errors="replace")[:_LONGEST_BODY]
         message = self.envelope.message if self.envelope else ""
         kind = _kind(code, message)
-        hint = {"retry_after": _retry_after(self.response)} if kind is RateLimitError else {}
-        return kind(
-            message or _excerpt(body),
-            status=self.response.status,
-            code=self.envelope.code if self.envelope else None,
-            body=body,
-            task_id=task_id,
-            **hint,
-        )
+        said: _Said = {
+            "status": self.response.status,
+            "code": self.envelope.code if self.envelope else None,
+            "body": body,
+            "task_id": task_id,
+        }
+        if kind is RateLimitError:
+            wait, about = _retry_after(self.response), _about(f"{message} {body}")
+            return RateLimitError(message or _excerpt(body), retry_after=wait, about=about, **said)
+        return kind(message or _excerpt(body), **said)
 
 
 def _kind(code: int, message: str) -> type[ResponseError]:
     fallback = ServerError if code >= 500 else ResponseError  # noqa: PLR2004
     phrases = _PHRASES.items() if 400 <= code < 500 and code != _RATE_LIMITED else ()  # noqa: PLR2004
     return next((kind for words, kind in phrases if words in message), _ERRORS.get(code, fallback))
+
+
+def _about(body: str) -> Literal["rate", "running"] | None:
+    text = body.lower()
+    return next((about for words, about in _ABOUT.items() if any(w in text for w in words)), None)
 
 
 def _excerpt(body: str, longest: int = 200) -> str:

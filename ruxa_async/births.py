@@ -1,0 +1,40 @@
+"""The creates of the last two minutes: a task's age, and what kind of task it is."""
+
+from collections import OrderedDict
+from typing import Final
+
+import anyio
+from attrs import frozen
+
+__all__ = ["YOUNG", "Birth", "Births"]
+
+#: How long after its create a task may still be unknown to a query, in seconds.
+YOUNG: Final = 120.0
+
+
+@frozen
+class Birth:
+    """The create of a task."""
+
+    #: When its answer came, on the event loop's clock.
+    at: float
+    #: Its model, and its length or size.
+    kind: tuple[str, str]
+
+
+class Births:
+    """Births by task id, forgotten when they are no longer young."""
+
+    def __init__(self) -> None:
+        self._births: OrderedDict[str, Birth] = OrderedDict()
+
+    def get(self, task_id: str) -> Birth | None:
+        """Return the create of a task, if that was here and not long ago."""
+        return self._births.get(task_id)
+
+    def add(self, task_id: str, kind: tuple[str, str]) -> None:
+        """Note that a task was created just now."""
+        now = anyio.current_time()
+        self._births[task_id] = Birth(now, kind)
+        while now - next(iter(self._births.values())).at > YOUNG:
+            self._births.popitem(last=False)

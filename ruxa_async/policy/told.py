@@ -1,0 +1,71 @@
+"""A limit that somebody has named: a window, and the margin that the network makes it need."""
+
+import math
+
+from attrs import define
+
+from ruxa_async.policy.belief import Belief
+from ruxa_async.policy.trip import RoundTrip
+
+__all__ = ["Told"]
+
+#: The window is stretched by so many mean deviations of the round trip, within these shares:
+#: calls sent `per` apart may arrive closer together (RFC 6298, 2.3, takes four for a whole trip).
+_DEVIATIONS, _LEAST_MARGIN, _MOST_MARGIN = 3.0, 0.002, 0.05
+#: In so many first windows a whole round trip is added.
+_FIRST_WINDOWS = 2
+#: A refusal at the limit adds this share of slack, and so many calls taken take it away again;
+#: so much of it is no jitter any more.
+_SLACK, _PATIENCE, _MOST_SLACK = 0.004, 400.0, 0.1
+#: Single refusals far below the limit that are let pass until it is used up again.
+_STRAYS = 2
+
+
+@define
+class Told:
+    """What was named, and how well it fits.
+
+    Args:
+        belief: the limit, without any margin.
+    """
+
+    belief: Belief
+    _slack: float = 0.0
+    _strays: int = 0
+    _taken: int = 0
+
+    def span(self, trip: RoundTrip) -> float:
+        """Return the window in seconds, with its margin."""
+        per = self.belief.span
+        margin = max(_LEAST_MARGIN * per, min(_MOST_MARGIN * per, _DEVIATIONS * trip.deviation))
+        if self._taken < _FIRST_WINDOWS * self.belief.quota:
+            # The first calls open connections: they arrive late, and the next ones may not.
+            margin += trip.mean
+        return per * (1 + self._slack) + margin
+
+    def taken(self) -> None:
+        """Note that a call was taken."""
+        self._taken += 1
+
+    def used_up(self, trips: float) -> None:
+        """Note that a call was taken with which the limit was used up.
+
+        Args:
+            trips: round trips between two calls in the mean.
+        """
+        self._strays = 0
+        self._slack = max(0.0, self._slack - _SLACK / (_PATIENCE * (1 + 1 / trips)))
+
+    def refused(self) -> bool:
+        """Note a refusal at the limit, and return whether the limit can still be believed."""
+        self._slack += _SLACK
+        return self._slack <= _MOST_SLACK
+
+    def lets_pass(self) -> bool:
+        """Return whether a single refusal far below the limit is let pass as somebody else's."""
+        self._strays += 1
+        return self._strays <= _STRAYS
+
+    def bounds(self, belief: Belief) -> bool:
+        """Return whether a belief is no slower than the limit."""
+        return self.belief.quota < math.inf and belief.per_second >= self.belief.per_second
