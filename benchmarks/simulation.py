@@ -1,0 +1,341 @@
+"""A service, a client and a clock as discrete events: a night of jobs in a tenth of a second.
+
+The service's limits are those of the local Ruxa (`ruxa_async.testing`), the client's decisions
+those of the shipped `Pacer`, `Poll`, `Agenda` and `Durations`, called as the batch calls them.
+"""
+
+import heapq
+import itertools
+import math
+import random
+import statistics
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field, frozen
+
+from ruxa_async import Pacer, Poll
+from ruxa_async.policy.durations import Durations
+from ruxa_async.policy.pace import Pace
+from ruxa_async.policy.poll import Agenda
+from ruxa_async.testing.limits import Running, Window, WindowKind, window
+
+#: A start that is a multiple of every window used: a fixed window begins when the run does.
+EPOCH = 3_600_000.0
+
+
+@frozen
+class Scenario:
+    """What the service is like, and what the jobs are."""
+
+    kind: WindowKind = "sliding"
+    limit: int = 20
+    per: float = 10.0
+    cap: int | None = None
+    refused_count: bool = False
+    #: From so many seconds on, another limit holds.
+    change: tuple[float, int] | None = None
+    callbacks: bool = False
+    jobs: int = 3_000
+    median: float = 60.0
+    sigma: float = 0.35
+    rtt: float = 0.3
+    jitter: float = 0.15
+
+    def lives(self, seed: int) -> list[float]:
+        """Return how long each job's task will take, in seconds."""
+        dice = random.Random(seed)
+        return [dice.lognormvariate(math.log(self.median), self.sigma) for _ in range(self.jobs)]
+
+
+class Service:
+    """Takes or refuses creates, at the moments at which they arrive."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._change = scenario.change
+        self._window = self._limited(scenario.limit)
+        self._running = Running(scenario.cap)
+        self.start = EPOCH
+        self.taken: list[float] = []
+        self.refused: list[float] = []
+
+    def _limited(self, limit: int) -> Window:
+        its = self._scenario
+        return window(its.kind, limit, per=its.per, refused_count=its.refused_count)
+
+    def create(self, now: float, life: float) -> bool:
+        """Return whether a create is taken."""
+        if self._change and now >= EPOCH + self._change[0]:
+            self._window, self._change = self._limited(self._change[1]), None
+        if not self._window.admit(now) or self._running.full(now):
+            self.refused.append(now)
+            return False
+        self._running.add(now + life)
+        self.taken.append(now)
+        return True
+
+
+@define
+class Clock:
+    """Things that happen at their moments."""
+
+    now: float = EPOCH
+    _events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = field(factory=list)
+    _serial: "itertools.count[int]" = field(factory=itertools.count)
+
+    def at(self, moment: float, happen: Callable[..., None], *arguments: Any) -> None:
+        """Let something happen at a moment."""
+        heapq.heappush(self._events, (moment, next(self._serial), happen, arguments))
+
+    def run_until(self, done: Callable[[], bool], most: float = 1e6) -> None:
+        """Let things happen until it is done, or for so many seconds."""
+        while not done() and self._events and self.now < EPOCH + most:
+            self.now, _, happen, arguments = heapq.heappop(self._events)
+            happen(*arguments)
+
+
+@define(eq=False)
+class Followed:
+    """A task that was created."""
+
+    life: float
+    born: float
+    ends: float
+    seen: float = 0.0
+
+
+@define
+class Result:
+    """What a run was like."""
+
+    seconds: float
+    bound: float
+    calls: int
+    service: Service
+    delays: list[float]
+    polls: int
+    ends: list[float]
+
+    @property
+    def share(self) -> float:
+        """What of the bound was reached."""
+        return self.bound / self.seconds
+
+    @property
+    def refused(self) -> float:
+        """The share of the creates that were refused."""
+        return len(self.service.refused) / max(1, self.calls)
+
+    @property
+    def delay(self) -> float:
+        """Seconds from a task's end to our noticing it, in the mean."""
+        return statistics.fmean(self.delays) if self.delays else math.nan
+
+    @property
+    def delay_p95(self) -> float:
+        """The same, for all but one in twenty."""
+        ordered = sorted(self.delays)
+        return ordered[int(0.95 * len(ordered))] if ordered else math.nan
+
+    @property
+    def polls_per_task(self) -> float:
+        """Queries per task."""
+        return self.polls / max(1, len(self.delays))
+
+    def reaches(self, rate: float, after: float, within: float = 50.0) -> float:
+        """Return after how many seconds so many calls per second are taken, over a while."""
+        moments = [at - EPOCH - after for at in self.service.taken]
+        for start in range(0, 1_000, 5):
+            if sum(start <= at < start + within for at in moments) >= rate * within:
+                return float(start)
+        return math.inf
+
+
+class Client:
+    """A batch over a lane: creates at the pacer's word, polls at the poll's, or is called back."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        pacer: Pacer,
+        *,
+        poll: Poll | None = None,
+        every: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.clock, self.service, self.pacer = Clock(), Service(scenario), pacer
+        self.scenario, self.poll, self.every = scenario, poll or Poll(), every
+        self.line = deque(scenario.lives(seed))
+        self.dice = random.Random(seed + 1_000)
+        self.out = self.running = self.calls = self.polls = 0
+        self.delays: list[float] = []
+        self.ends: list[float] = []
+        self._wake = self._poll_wake = math.inf
+        self._queries = Pacer(Pace.per_second(self.poll.per_second))
+        self._durations = Durations()
+        self._agenda: Agenda[Followed] = Agenda(self._likely)
+
+    def run(self, *, seed: int = 0) -> Result:
+        """Run all jobs."""
+        self.pump()
+        self.clock.run_until(lambda: len(self.delays) == self.scenario.jobs)
+        seconds = self.clock.now - EPOCH if len(self.delays) == self.scenario.jobs else math.inf
+        best = bound(self.scenario, seed)
+        return Result(seconds, best, self.calls, self.service, self.delays, self.polls, self.ends)
+
+    def half_trip(self) -> float:
+        """Return the seconds of one way."""
+        jitter = self.scenario.jitter
+        return self.scenario.rtt / 2 * self.dice.uniform(1 - jitter, 1 + jitter)
+
+    def pump(self) -> None:
+        """Send what may leave."""
+        clock = self.clock
+        while self.line:
+            at = self.pacer.next_send(clock.now, self.running + self.out)
+            if at > clock.now:
+                if at < self._wake:
+                    self._wake = at
+                    clock.at(at, self._woken, at)
+                return
+            self.pacer.sent(clock.now)
+            self.send(self.line.popleft())
+
+    def _woken(self, at: float) -> None:
+        if at == self._wake:
+            self._wake = math.inf
+            self.pump()
+
+    def send(self, life: float) -> None:
+        """Send a create."""
+        self.out += 1
+        self.calls += 1
+        self.clock.at(self.clock.now + self.half_trip(), self._arrive, life, self.clock.now)
+
+    def _arrive(self, life: float, sent_at: float) -> None:
+        now = self.clock.now
+        taken = self.service.create(now, life)
+        self.clock.at(now + self.half_trip(), self._answered, life, sent_at, now + life, taken)
+
+    def _answered(self, life: float, sent_at: float, ends: float, taken: bool) -> None:  # noqa: FBT001  # an event
+        self.out -= 1
+        if taken:
+            self.running += 1
+            self.accepted(sent_at)
+            self._follow(Followed(life, self.clock.now, ends))
+        else:
+            self.refused(life, sent_at)
+        self.pump()
+
+    def accepted(self, sent_at: float) -> None:
+        """Tell the pacer."""
+        self.pacer.accepted(self.clock.now, sent_at, self.running + self.out)
+
+    def refused(self, life: float, sent_at: float) -> None:
+        """Put the job back to the head of the line, and tell the pacer."""
+        self.line.appendleft(life)
+        self.pacer.refused(self.clock.now, sent_at, self.running + self.out)
+
+    def _follow(self, task: Followed) -> None:
+        if self.scenario.callbacks:
+            told = max(task.ends, self.clock.now) + self.half_trip()
+            self.clock.at(told, self._noticed, task)
+            return
+        self._put(task)
+
+    def _put(self, task: Followed) -> None:
+        capped = bool(self.line) and self.pacer.is_near_cap(self.running + self.out)
+        gap = self.every or self.poll.gap(task.seen, self._durations, pressing=capped)
+        self._agenda.put(task, task.born + task.seen + gap, round(2 * math.log2(1 + task.seen)))
+        self._poll_later(task.born + task.seen + gap)
+
+    def _poll_later(self, at: float) -> None:
+        if at < self._poll_wake:
+            self._poll_wake = at
+            self.clock.at(max(at, self.clock.now), self._ask, at)
+
+    def _likely(self, task: Followed, now: float) -> float:
+        return self._durations.likelihood(task.seen, now - task.born)
+
+    def _ask(self, at: float) -> None:
+        if at != self._poll_wake:
+            return
+        self._poll_wake = math.inf
+        now = self.clock.now
+        while self._agenda.next_due() <= now:
+            allowed = self._queries.next_send(now, 0)
+            if allowed > now:
+                self._poll_later(allowed)
+                return
+            task = self._agenda.pop(now)
+            assert task is not None
+            self._queries.sent(now)
+            self.polls += 1
+            self.clock.at(now + self.half_trip(), self._asked, task, now)
+        self._poll_later(self._agenda.next_due())
+
+    def _asked(self, task: Followed, sent_at: float) -> None:
+        ended = self.clock.now >= task.ends
+        self.clock.at(self.clock.now + self.half_trip(), self._told, task, sent_at, ended)
+
+    def _told(self, task: Followed, sent_at: float, ended: bool) -> None:  # noqa: FBT001  # an event
+        now = self.clock.now
+        self._queries.accepted(now, sent_at)
+        age = now - task.born
+        (self._durations.ended if ended else self._durations.alive)(task.seen, age)
+        task.seen = age
+        if ended:
+            self._noticed(task)
+        else:
+            self._put(task)
+
+    def _noticed(self, task: Followed) -> None:
+        self.running -= 1
+        self.delays.append(self.clock.now - task.ends)
+        self.ends.append(self.clock.now)
+        self.pacer.finished(self.clock.now)
+        self.pump()
+
+
+def bound(scenario: Scenario, seed: int) -> float:
+    """Return the seconds of a clairvoyant: every limit known, no round trip, ends seen at once."""
+    service, now = _Greedy(scenario), 0.0
+    running: list[float] = []
+    last = 0.0
+    for life in scenario.lives(seed):
+        if scenario.cap is not None and len(running) >= scenario.cap:
+            now = max(now, heapq.heappop(running))
+        now = service.earliest(now)
+        heapq.heappush(running, now + life)
+        last = max(last, now + life)
+    return last
+
+
+class _Greedy:
+    """Sends at the first moment at which a call is taken."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._its = scenario
+        self._sends: deque[float] = deque()
+        self._tokens, self._filled = float(scenario.limit), 0.0
+
+    def earliest(self, now: float) -> float:
+        its = self._its
+        limit = its.change[1] if its.change and now >= its.change[0] else its.limit
+        if its.kind == "token_bucket":
+            return self._from_bucket(now, limit)
+        if len(self._sends) >= limit:
+            oldest = self._sends[-limit]
+            whole = (oldest // its.per + 1) * its.per
+            now = max(now, whole if its.kind == "fixed" else oldest + its.per)
+        self._sends.append(now)
+        return now
+
+    def _from_bucket(self, now: float, limit: int) -> float:
+        per_second = limit / self._its.per
+        tokens = min(limit, self._tokens + (now - self._filled) * per_second)
+        now += max(0.0, 1 - tokens) / per_second
+        self._tokens, self._filled = max(tokens, 1.0) - 1, now
+        return now
