@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 
 from attrs import evolve, field, frozen
 from rivals import Adaptive, Naive
-from simulation import Client, Result, Scenario
+from service import Scenario
+from simulation import Client, Result
 
 from ruxa_async import Pace, Pacer
 

@@ -2,7 +2,8 @@
 
 import math
 
-from simulation import Client, Scenario
+from service import Scenario
+from simulation import Client
 
 from ruxa_async import Pace, Pacer
 

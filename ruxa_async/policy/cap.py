@@ -15,8 +15,8 @@ _STEADY = 0.8
 _REFUTED = 5
 #: So many refusals make a row, level where none is below this share of the most that was taken.
 _ROW, _LEVEL = 3, 0.95
-#: Accepted calls at a learned cap that earn a first attempt at one more, and a further one where
-#: that was taken; each further attempt is twice as bold.
+#: Accepted calls at a learned cap that earn an attempt at one more; and those where the cap is
+#: new, or the last attempt was taken. Each further attempt is twice as bold.
 _FIRST_STEP, _NEXT_STEP = 250, 50
 
 
@@ -57,7 +57,11 @@ class Cap:
         """Whether hardly any other task may start."""
         return in_flight >= _NEAR * self.value
 
-    def explains(self, in_flight: float, refusals: int, late: int) -> bool:
+    def note(self, in_flight: float) -> None:
+        """Note how many tasks ran at a refusal, whatever that is about."""
+        self._row.append(in_flight)
+
+    def explains(self, in_flight: float, refusals: int, burst: int) -> bool:
         """Whether the running tasks may be why a call was refused, the rate being innocent.
 
         A cap that nobody has met before is believed from the second refusal on, or from the third
@@ -67,16 +71,14 @@ class Cap:
         Args:
             in_flight: as in `refused`.
             refusals: since the gate was shut, one at a time.
-            late: refusals of calls that were out at that time.
+            burst: further ones, of calls that were out at that time.
         """
-        if not late:
-            self._row.append(in_flight)
         if in_flight < 1 or refusals > _REFUTED:
             return False
         if self.is_learned:
             return in_flight >= max(_NEAR * self.value, _STEADY * self._met)
         level = len(self._row) == _ROW and min(self._row) >= _LEVEL * self._proven
-        return level or (refusals + late > 1 and in_flight >= _NEAR * self._proven)
+        return level or (refusals + burst > 1 and in_flight >= _NEAR * self._proven)
 
     def refused(self, in_flight: float, *, late: bool = False) -> None:
         """Note a refusal that is about running tasks.
@@ -88,8 +90,10 @@ class Cap:
         """
         if late or not self.is_learned:
             self._met = in_flight
-        self.value = max(1.0, min(self.value, in_flight))
-        self._calm, self._step = 0, 1
+            self._calm = _FIRST_STEP - _NEXT_STEP
+        else:
+            self._calm = 0
+        self.value, self._step = max(1.0, min(self.value, in_flight)), 1
 
     def refute(self) -> bool:
         """Forget a learned cap that explains nothing, and return whether there was one."""

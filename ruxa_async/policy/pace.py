@@ -197,6 +197,7 @@ class Pacer:
             return
         episode = self._episode = self._episode or self._rate.episode(sent_at)
         episode.refused(sent_at, self._rate.usage(sent_at))
+        self._cap.note(in_flight)
         self._blame(episode, in_flight, about)
         wait = self._guess(now, episode) if retry_after is None else retry_after
         self._gate.shut(now, now + wait)
@@ -204,7 +205,9 @@ class Pacer:
     def _blame(self, episode: Episode, in_flight: float, about: About | None) -> None:
         """Blame the cap where the rate cannot explain a refusal, or where Ruxa says so."""
         innocent = self._rate.is_innocent(episode.last_usage)
-        may_be = self._cap.explains(in_flight, episode.refusals, episode.late)
+        # A burst that is refused tells of a cap where the rate is known, not where it is guessed.
+        burst = episode.late if self._rate.is_told else 0
+        may_be = self._cap.explains(in_flight, episode.refusals, burst)
         suspected = innocent and may_be and about is None and not episode.cap_refuted
         if about == "running" or suspected:
             self._rate.relent()

@@ -87,6 +87,11 @@ class Rate:
             return told.span(self._trip)
         return self._belief.span if self._belief else self._per
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the rate is one that was told, and nothing speaks against it."""
+        return self._told_holds() is not None
+
     def _told_holds(self) -> Told | None:
         """Return what was told, if that is what is believed."""
         told = self._told
@@ -132,7 +137,8 @@ class Rate:
         if belief is None or self._told_holds():
             return earliest
         fits = self._log.moment(belief.quota, belief.span)
-        return max(earliest, fits, self._log.moment(1, self.spacing / belief.burst))
+        spacing = belief.span / belief.quota / belief.burst
+        return max(earliest, fits, self._log.moment(1, spacing))
 
     def sent(self, now: float) -> None:
         """Note that a call leaves."""
@@ -193,10 +199,11 @@ class Rate:
             self.is_settled = True
             told.used_up(self._trips)
             return
-        step = self._creep.step(belief.span, belief.quota, self._trips)
-        fast = self._creep.is_fast(self._trips)
+        trips = self._trips
+        step = self._creep.step(belief.span, belief.quota, trips)
+        fast = self._creep.is_fast(trips)
         self.is_settled = not fast and self._trial >= _SETTLED_AFTER * belief.quota
-        self._belief = self._bounded(evolve(belief, span=belief.span * (1 - step)))
+        self._belief = self._bounded(Belief(belief.quota, belief.span * (1 - step), belief.burst))
 
     def _bounded(self, belief: Belief) -> Belief:
         """Return a belief below the ceiling, and not so slow that nothing could correct it."""
@@ -205,7 +212,8 @@ class Rate:
             if told.bounds(belief):
                 return told.belief
             slowest = max(_SLOWEST, _MOST_BELOW / told.belief.per_second)
-        return evolve(belief, span=min(belief.span, belief.quota * slowest))
+        longest = belief.quota * slowest
+        return belief if belief.span <= longest else evolve(belief, span=longest)
 
     def _believe(self, belief: Belief, *, is_new: bool) -> None:
         self._belief = self._bounded(belief)
