@@ -106,7 +106,9 @@ def lowered(
     rest = max(episode.last - episode.oldest, _INSTANT)
     longer, fewer = belief.quota / rest, episode.last_usage / belief.span
     arrived = (calls + 1) / seconds
-    had_room = calls >= _LEAST_ARRIVED and not is_at_limit(belief.quota, episode.usage)
+    # Over more than a window, the jobs may have been too few, and not what arrived.
+    recent = calls >= _LEAST_ARRIVED and seconds < belief.span
+    had_room = recent and not is_at_limit(belief.quota, episode.usage)
     if had_room and arrived < max(longer, fewer):
         span = min(_MOST_LOWERED * belief.span, belief.quota / arrived)
         return evolve(belief, span=span, burst=EVEN)

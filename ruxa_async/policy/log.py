@@ -40,8 +40,11 @@ class CallLog:
         return self._taken
 
     def moment(self, calls: float, seconds: float) -> float:
-        """Return when the first of the last so many calls is so old; long ago, if there is none."""
-        return self._sent[-int(calls)] + seconds if calls <= len(self._sent) else -math.inf
+        """Return when the first of the last so many calls is so old; long ago, if there is none.
+
+        A fraction of a call is none: of 2.5 calls per window, 2 fit in.
+        """
+        return self._sent[-int(calls)] + seconds if calls < len(self._sent) + 1 else -math.inf
 
     def count(self, since: float, until: float) -> int:
         """Return how many of the calls that were sent in that time were taken."""
@@ -53,7 +56,7 @@ class CallLog:
 
     def nth_taken(self, calls: float) -> float:
         """Return when the first of the last so many taken calls was sent."""
-        return self._taken[-int(calls)] if calls <= len(self._taken) else -math.inf
+        return self._taken[-int(calls)] if calls < len(self._taken) + 1 else -math.inf
 
     def oldest(self, now: float) -> float:
         """Return when the first call that is remembered was sent; now, where there is none."""

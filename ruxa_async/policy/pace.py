@@ -206,7 +206,7 @@ class Pacer:
         """Blame the cap where the rate cannot explain a refusal, or where Ruxa says so."""
         innocent = self._rate.is_innocent(episode.last_usage)
         # A burst that is refused tells of a cap where the rate is known, not where it is guessed.
-        burst = episode.late if self._rate.is_told else 0
+        burst = episode.late if self._rate.told else 0
         may_be = self._cap.explains(in_flight, episode.refusals, burst)
         suspected = innocent and may_be and about is None and not episode.cap_refuted
         if about == "running" or suspected:
@@ -223,8 +223,8 @@ class Pacer:
         guess = min(_LONGEST_GUESS, 2.0 ** min(episode.refusals, 60) * spacing)
         if episode.refusals == 1 or not self._rate.is_doubtful:
             return guess
-        began = self._rate.oldest(now)
-        least = 1.0 if self._rate.is_as_expected else 0.0
+        began = self._rate.log.oldest(now)
+        least = 1.0 if self._rate.is_searched_as_expected else 0.0
         windows = (share * self.pace.per for share in _ROUND if share >= least)
         waits = (began + window * _ROUND_MARGIN - now for window in windows)
         return min(_LONGEST_GUESS, next((wait for wait in waits if wait > spacing), guess))

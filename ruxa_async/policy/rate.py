@@ -13,26 +13,25 @@ from ruxa_async.policy.belief import EVEN, USED_UP, Belief, first_guess, is_at_l
 from ruxa_async.policy.creep import Creep
 from ruxa_async.policy.gate import Episode
 from ruxa_async.policy.log import CallLog
+from ruxa_async.policy.search import Search
+from ruxa_async.policy.strays import Strays
 from ruxa_async.policy.told import Told
 from ruxa_async.policy.trip import RoundTrip
 
 __all__ = ["Rate"]
 
-#: Unanswered calls while nothing is known: two, and more with the root of what was taken. So the
-#: search goes ever faster, and runs into a limit of L calls with some sqrt(L) refusals.
-_FIRST_OUT, _OUT_PER_ROOT = 2.0, 0.25
 #: Unanswered calls on a new belief: these, and one for every eighth call taken since.
 _TRIAL_OUT, _TRIAL_SHARE = 5.0, 0.125
 #: A belief is settled once so many times its quota was taken.
 _SETTLED_AFTER = 1.5
+#: A call has ample room while less than this share of what is expected was taken before it.
+_AMPLE = 0.25
 #: What is left of a burst's excess after a refusal at the limit.
 _CALMER = 0.8
 #: What is guessed first is no slower than this part of what was expected.
 _MOST_BELOW = 8.0
 #: No call is believed to need more seconds than this: slower, and nothing would ever correct it.
 _SLOWEST = 30.0
-#: What was sent so little before the window (share of it, deviations) may be inside for Ruxa.
-_TOLERANCE, _TOLERANCE_DEVIATIONS = 0.004, 2.0
 #: The least that a wait or a ratio is divided by, in seconds.
 _INSTANT, _LEAST_TRIPS = 1e-6, 1e-3
 
@@ -52,77 +51,63 @@ class Rate:
     def __init__(self, limit: float | None, per: float, start: float) -> None:
         self._limit = math.inf if limit is None else float(limit)
         self._per = per
-        self._start = start
-        self._told = None if limit is None else Told(Belief(self._limit, per))
+        self._search = Search(start)
+        self._named = None if limit is None else Told(Belief(self._limit, per))
         #: None while exploring.
-        self._belief: Belief | None = None if self._told is None else self._told.belief
+        self._belief: Belief | None = None if self._named is None else self._named.belief
         self._creep = Creep()
         self._trip = RoundTrip()
         self._allowance = Allowance()
-        self._log = CallLog()
+        self._strays = Strays()
+        #: What was sent, and what was taken.
+        self.log: CallLog = CallLog()
         #: Calls without an answer.
         self.out: int = 0
         #: Whether nothing has confirmed yet what is believed.
         self.is_doubtful: bool = True
         #: Whether the rate is known well enough to look for other causes of a refusal.
         self.is_settled: bool = False
-        self._explored = 0
         self._trial = 0
         self._opened, self._since_opened = -math.inf, 0
 
     @property
     def learned(self) -> Belief | None:
         """What was found out; None while that is nothing beyond what the user said."""
-        return None if self._told_holds() else self._belief
+        return None if self.told else self._belief
 
     @property
     def quota(self) -> float:
         """Calls per `span`."""
-        return self._belief.quota if self._belief else self._start
+        return self._belief.quota if self._belief else self._search.expected
 
     @property
     def span(self) -> float:
         """The window in seconds, with the margin that jitter needs."""
-        if told := self._told_holds():
+        if told := self.told:
             return told.span(self._trip)
         return self._belief.span if self._belief else self._per
 
     @property
-    def is_told(self) -> bool:
-        """Whether the rate is one that was told, and nothing speaks against it."""
-        return self._told_holds() is not None
-
-    def _told_holds(self) -> Told | None:
-        """Return what was told, if that is what is believed."""
-        told = self._told
-        return told if told is not None and self._belief is told.belief else None
+    def told(self) -> Told | None:
+        """What was told, if that is what is believed."""
+        named = self._named
+        return named if named is not None and self._belief is named.belief else None
 
     @property
     def spacing(self) -> float:
         """Seconds between two calls in the mean."""
-        return self.span / self.quota if self._belief else self._trip.mean / self._most_out
+        return self.span / self.quota if self._belief else self._trip.mean / self._search.most_out
 
     @property
     def below_ceiling(self) -> float:
         """When a call fits into what the user, and the service itself, say."""
-        span = self.span if self._told_holds() else self._per
-        return max(self._allowance.next_send(), self._log.moment(self._limit, span))
+        span = self.span if self.told else self._per
+        return max(self._allowance.next_send(), self.log.moment(self._limit, span))
 
     @property
-    def _most_out(self) -> float:
-        if self._belief is None:
-            return _FIRST_OUT + _OUT_PER_ROOT * math.sqrt(self._explored * self._start)
-        return math.inf if self._told_holds() else _TRIAL_OUT + _TRIAL_SHARE * self._trial
-
-    @property
-    def _is_at_expected(self) -> bool:
-        """Whether the call that is the first beyond the expected limit is on its way."""
-        return self._belief is None and self._explored <= self._start < self._explored + self.out
-
-    @property
-    def is_as_expected(self) -> bool:
-        """Whether exactly as many calls were taken as was expected, and no more."""
-        return self._belief is None and self._explored == int(self._start)
+    def is_searched_as_expected(self) -> bool:
+        """Whether nothing is known but that exactly as many calls were taken as was expected."""
+        return self._belief is None and self._search.is_as_expected
 
     @property
     def _trips(self) -> float:
@@ -130,22 +115,30 @@ class Rate:
 
     def next_send(self, now: float) -> float:
         """Return when the next call fits in; infinity: an answer must come first."""
-        if self.out >= self._most_out or self._is_at_expected:
+        if self._waits():
             return math.inf
         belief = self._belief
         earliest = max(now, self.below_ceiling)
-        if belief is None or self._told_holds():
+        if belief is None or self.told:
             return earliest
-        fits = self._log.moment(belief.quota, belief.span)
+        fits = self.log.moment(belief.quota, belief.span)
         spacing = belief.span / belief.quota / belief.burst
-        return max(earliest, fits, self._log.moment(1, spacing))
+        return max(earliest, fits, self.log.moment(1, spacing))
+
+    def _waits(self) -> bool:
+        """Whether an answer must come first."""
+        if self._belief is None:
+            return self._search.waits(self.out)
+        if self.told:
+            return False
+        return self.out >= _TRIAL_OUT + _TRIAL_SHARE * self._trial
 
     def sent(self, now: float) -> None:
         """Note that a call leaves."""
         self.out += 1
         self._allowance.sent()
         if self.quota < math.inf:
-            self._log.sent(now, max(self.span, self._per) if self._belief else math.inf)
+            self.log.sent(now, max(self.span, self._per) if self._belief else math.inf)
 
     def answered(self, round_trip: float | None = None) -> None:
         """Note that a call is no longer out; its seconds count where an answer came in order."""
@@ -159,19 +152,17 @@ class Rate:
         self._trial += 1
         if self.quota == math.inf:
             return
-        self._log.take(sent_at)
-        if self._told is not None:
-            self._told.taken()
+        self.log.take(sent_at)
+        if self._named is not None:
+            self._named.taken()
         if self._belief is None:
-            self._explored += 1
+            self._search.found = self.log.count(sent_at - self._per, math.inf)
         elif self._fills_up(sent_at):
             self._grow(self._belief)
 
     def usage(self, sent_at: float) -> int:
         """Return how many calls were taken in the window before one that was sent then."""
-        if self._belief is None:
-            return 0
-        return self._log.count(self._window_of(sent_at), sent_at)
+        return self.log.count(self._window_of(sent_at), sent_at) if self._belief else 0
 
     def is_innocent(self, usage: int) -> bool:
         """Whether a refusal after so many calls is not for their rate, as far as that is known."""
@@ -187,15 +178,16 @@ class Rate:
 
     def _window_of(self, sent_at: float) -> float:
         span = self.span
-        return sent_at - span - max(_TOLERANCE * span, _TOLERANCE_DEVIATIONS * self._trip.deviation)
+        return sent_at - span - self._trip.tolerance(span)
 
     def _fills_up(self, sent_at: float) -> bool:
-        return self._log.has_taken(math.ceil(USED_UP * self.quota) + 1, self._window_of(sent_at))
+        return self.log.has_taken(math.ceil(USED_UP * self.quota) + 1, self._window_of(sent_at))
 
     def _grow(self, belief: Belief) -> None:
         """Make a window that was used up a little shorter: no limit is known for ever."""
+        self._strays.forget()
         self.is_doubtful = False
-        if told := self._told_holds():
+        if told := self.told:
             self.is_settled = True
             told.used_up(self._trips)
             return
@@ -207,11 +199,11 @@ class Rate:
 
     def _bounded(self, belief: Belief) -> Belief:
         """Return a belief below the ceiling, and not so slow that nothing could correct it."""
-        told, slowest = self._told, _SLOWEST
-        if told is not None:
-            if told.bounds(belief):
-                return told.belief
-            slowest = max(_SLOWEST, _MOST_BELOW / told.belief.per_second)
+        named, slowest = self._named, _SLOWEST
+        if named is not None:
+            if named.bounds(belief):
+                return named.belief
+            slowest = max(_SLOWEST, _MOST_BELOW / named.belief.per_second)
         longest = belief.quota * slowest
         return belief if belief.span <= longest else evolve(belief, span=longest)
 
@@ -224,11 +216,7 @@ class Rate:
     def episode(self, sent_at: float) -> Episode:
         """Return a record that begins with the refusal of a call sent then."""
         full = self.quota if self._belief else math.inf
-        return Episode(sent_at, self.usage(sent_at), self._log.nth_taken(full))
-
-    def oldest(self, now: float) -> float:
-        """Return when the first call that is remembered was sent; now, where there is none."""
-        return self._log.oldest(now)
+        return Episode(sent_at, self.usage(sent_at), self.log.nth_taken(full))
 
     def opened(self, sent_at: float) -> None:
         """Note that a call that was sent then is taken again."""
@@ -238,7 +226,9 @@ class Rate:
         """Learn from refusals, now that a call sent at `reopened` is taken again."""
         belief = self._belief
         if self.quota < math.inf:
-            if belief is None or self.is_doubtful:
+            if self._is_stray(episode):
+                pass
+            elif belief is None or self.is_doubtful:
                 self._guess(episode, reopened)
             elif episode.refusals == 1 and is_at_limit(belief.quota, episode.usage):
                 self._widen(belief)
@@ -246,21 +236,33 @@ class Rate:
                 self._lower(belief, episode, reopened)
         self.opened(reopened)
 
+    def _is_stray(self, episode: Episode) -> bool:
+        """Whether a single refusal, of a call for which there was ample room, is let pass."""
+        if self._belief is None:
+            has_room = self._search.found < _AMPLE * self._search.expected
+        elif self.told and not self.is_doubtful:
+            has_room = not is_at_limit(self.quota, episode.usage)
+        else:
+            has_room = episode.usage < _AMPLE * self.quota
+        is_single = episode.refusals + episode.late == 1
+        return is_single and has_room and self._strays.passes(episode.began)
+
     def _guess(self, episode: Episode, reopened: float) -> None:
-        expected = self._told.belief.per_second if self._told else self._start / self._per
+        named, search = self._named, self._search
+        expected = named.belief.per_second if named else search.expected / self._per
         guess = first_guess(
-            self._log.taken,
+            self.log.taken,
             reopened,
             dead=reopened - episode.began,
             trip=self._trip.mean,
             slowest=expected / _MOST_BELOW,
         )
         if guess is not None:
-            is_new = not self.is_as_expected
+            is_new = not search.is_as_expected
             self._believe(guess if is_new else near(guess, self._per), is_new=is_new)
 
     def _widen(self, belief: Belief) -> None:
-        if told := self._told_holds():
+        if told := self.told:
             self.is_doubtful = not told.refused()
             return
         self.is_settled = self.is_settled and not self._creep.is_fast(self._trips)
@@ -274,9 +276,6 @@ class Rate:
         self._belief = self._bounded(evolve(belief, span=belief.span * (1 + share), burst=burst))
 
     def _lower(self, belief: Belief, episode: Episode, reopened: float) -> None:
-        told = self._told_holds()
-        if told and episode.refusals == 1 and told.lets_pass():
-            return
         seen = evolve(belief, span=self.span)
         seconds = max(episode.began - self._opened, _INSTANT)
         left = lowered(seen, episode, reopened, calls=self._since_opened, seconds=seconds)
@@ -294,7 +293,7 @@ class Rate:
     def limited(self, limit: float, per: float) -> None:
         """Obey a limit that the service names, where the user's own is not lower."""
         said = Belief(limit, per)
-        if self._told is None or said.per_second < self._told.belief.per_second:
-            self._limit, self._per, self._told = limit, per, Told(said)
+        if self._named is None or said.per_second < self._named.belief.per_second:
+            self._limit, self._per, self._named = limit, per, Told(said)
             self._believe(self._belief or said, is_new=False)
             self.is_doubtful = False

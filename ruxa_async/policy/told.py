@@ -17,8 +17,6 @@ _FIRST_WINDOWS = 2
 #: A refusal at the limit adds this share of slack, and so many calls taken take it away again;
 #: so much of it is no jitter any more.
 _SLACK, _PATIENCE, _MOST_SLACK = 0.004, 400.0, 0.1
-#: Single refusals far below the limit that are let pass until it is used up again.
-_STRAYS = 2
 
 
 @define
@@ -31,7 +29,6 @@ class Told:
 
     belief: Belief
     _slack: float = 0.0
-    _strays: int = 0
     _taken: int = 0
 
     def span(self, trip: RoundTrip) -> float:
@@ -53,18 +50,12 @@ class Told:
         Args:
             trips: round trips between two calls in the mean.
         """
-        self._strays = 0
         self._slack = max(0.0, self._slack - _SLACK / (_PATIENCE * (1 + 1 / trips)))
 
     def refused(self) -> bool:
         """Note a refusal at the limit, and return whether the limit can still be believed."""
         self._slack += _SLACK
         return self._slack <= _MOST_SLACK
-
-    def lets_pass(self) -> bool:
-        """Return whether a single refusal far below the limit is let pass as somebody else's."""
-        self._strays += 1
-        return self._strays <= _STRAYS
 
     def bounds(self, belief: Belief) -> bool:
         """Return whether a belief is no slower than the limit."""
