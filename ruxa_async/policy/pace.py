@@ -205,8 +205,8 @@ class Pacer:
     def _blame(self, episode: Episode, in_flight: float, about: About | None) -> None:
         """Blame the cap where the rate cannot explain a refusal, or where Ruxa says so."""
         innocent = self._rate.is_innocent(episode.last_usage)
-        # A burst that is refused tells of a cap where the rate is known, not where it is guessed.
-        burst = episode.late if self._rate.told else 0
+        # A refused burst tells of a cap where the rate is known, or so slow that few calls are out.
+        burst = episode.late if self._rate.told or self._rate.trips > 1 else 0
         may_be = self._cap.explains(in_flight, episode.refusals, burst)
         suspected = innocent and may_be and about is None and not episode.cap_refuted
         if about == "running" or suspected:

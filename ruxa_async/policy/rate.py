@@ -110,7 +110,8 @@ class Rate:
         return self._belief is None and self._search.is_as_expected
 
     @property
-    def _trips(self) -> float:
+    def trips(self) -> float:
+        """Round trips between two calls in the mean: above one, hardly any two are out."""
         return max(self.spacing / max(self._trip.mean, _INSTANT), _LEAST_TRIPS)
 
     def next_send(self, now: float) -> float:
@@ -189,9 +190,9 @@ class Rate:
         self.is_doubtful = False
         if told := self.told:
             self.is_settled = True
-            told.used_up(self._trips)
+            told.used_up(self.trips)
             return
-        trips = self._trips
+        trips = self.trips
         step = self._creep.step(belief.span, belief.quota, trips)
         fast = self._creep.is_fast(trips)
         self.is_settled = not fast and self._trial >= _SETTLED_AFTER * belief.quota
@@ -209,7 +210,7 @@ class Rate:
 
     def _believe(self, belief: Belief, *, is_new: bool) -> None:
         self._belief = self._bounded(belief)
-        self._creep.rest(belief.span, self._trips, is_new=is_new)
+        self._creep.rest(belief.span, self.trips, is_new=is_new)
         self._trial = 0
         self.is_doubtful = self.is_settled = False
 
@@ -265,12 +266,12 @@ class Rate:
         if told := self.told:
             self.is_doubtful = not told.refused()
             return
-        self.is_settled = self.is_settled and not self._creep.is_fast(self._trips)
-        if 1 < belief.burst <= EVEN and self._trips > 1:
+        self.is_settled = self.is_settled and not self._creep.is_fast(self.trips)
+        if 1 < belief.burst <= EVEN and self.trips > 1:
             # The little that was sent too fast explains it; nothing is lost by trying that first.
             self._belief = evolve(belief, burst=1.0)
             return
-        creep, trips = self._creep, self._trips
+        creep, trips = self._creep, self.trips
         share = creep.refused(belief.span, belief.quota, trips, burst=belief.burst)
         burst = 1 + (belief.burst - 1) * _CALMER
         self._belief = self._bounded(evolve(belief, span=belief.span * (1 + share), burst=burst))
