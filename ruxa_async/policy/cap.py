@@ -57,9 +57,10 @@ class Cap:
         """Whether hardly any other task may start."""
         return in_flight >= _NEAR * self.value
 
-    def note(self, in_flight: float) -> None:
-        """Note how many tasks ran at a refusal, whatever that is about."""
+    def note(self, in_flight: float) -> bool:
+        """Note how many tasks ran at a refusal, and return whether hardly ever more did."""
         self._row.append(in_flight)
+        return in_flight >= max(1.0, _LEVEL * self._proven)
 
     def explains(self, in_flight: float, refusals: int, burst: int) -> bool:
         """Whether the running tasks may be why a call was refused, the rate being innocent.

@@ -25,6 +25,8 @@ class Episode:
     late: int = 0
     #: Whether the number of running tasks is at fault, not the rate.
     about_cap: bool = False
+    #: Whether hardly ever more tasks ran: their number may be at fault.
+    at_most: bool = False
     #: Whether the number of running tasks was suspected in vain.
     cap_refuted: bool = False
 

@@ -197,7 +197,7 @@ class Pacer:
             return
         episode = self._episode = self._episode or self._rate.episode(sent_at)
         episode.refused(sent_at, self._rate.usage(sent_at))
-        self._cap.note(in_flight)
+        episode.at_most = self._cap.note(in_flight)
         self._blame(episode, in_flight, about)
         wait = self._guess(now, episode) if retry_after is None else retry_after
         self._gate.shut(now, now + wait)

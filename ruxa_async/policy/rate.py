@@ -39,8 +39,7 @@ _INSTANT, _LEAST_TRIPS = 1e-6, 1e-3
 class Rate:
     """The calls of one lane, and how many of them are believed to fit.
 
-    It explores while nothing is known and nothing was refused; then it holds a belief, told or
-    learned, and every answer moves it a little.
+    It explores while nothing is known; then it holds a belief, and every answer moves it a little.
 
     Args:
         limit: calls per window, a ceiling; None: to be found out.
@@ -220,7 +219,7 @@ class Rate:
         return Episode(sent_at, self.usage(sent_at), self.log.nth_taken(full))
 
     def opened(self, sent_at: float) -> None:
-        """Note that a call that was sent then is taken again."""
+        """Note that a call of that moment is taken again."""
         self._opened, self._since_opened = sent_at, 0
 
     def judge(self, episode: Episode, reopened: float) -> None:
@@ -238,19 +237,20 @@ class Rate:
         self.opened(reopened)
 
     def _is_stray(self, episode: Episode) -> bool:
-        """Whether a single refusal, of a call for which there was ample room, is let pass."""
+        """Whether a single refusal is let pass: there was ample room, or the tasks may be it."""
         if self._belief is None:
-            has_room = self._search.found < _AMPLE * self._search.expected
+            passes = self._search.found < _AMPLE * self._search.expected
         elif self.told and not self.is_doubtful:
-            has_room = not is_at_limit(self.quota, episode.usage)
+            passes = not is_at_limit(self.quota, episode.usage)
         else:
-            has_room = episode.usage < _AMPLE * self.quota
-        is_single = episode.refusals + episode.late == 1
-        return is_single and has_room and self._strays.passes(episode.began)
+            passes = episode.at_most and self.trips > 1 and self.is_innocent(episode.usage)
+            passes = passes or episode.usage < _AMPLE * self.quota
+        single = episode.refusals + episode.late == 1
+        return single and passes and self._strays.passes(episode.began)
 
     def _guess(self, episode: Episode, reopened: float) -> None:
-        named, search = self._named, self._search
-        expected = named.belief.per_second if named else search.expected / self._per
+        named = self._named
+        expected = named.belief.per_second if named else self._search.expected / self._per
         guess = first_guess(
             self.log.taken,
             reopened,
@@ -259,7 +259,7 @@ class Rate:
             slowest=expected / _MOST_BELOW,
         )
         if guess is not None:
-            is_new = not search.is_as_expected
+            is_new = not self._search.is_as_expected
             self._believe(guess if is_new else near(guess, self._per), is_new=is_new)
 
     def _widen(self, belief: Belief) -> None:
