@@ -28,10 +28,11 @@ class Poll:
     """How often running tasks are asked about, in seconds.
 
     Args:
-        first: how long after its create a task is asked about for the first time.
+        first: how long after its create a task of an unknown kind is asked about first.
         shortest: no gap is shorter.
         longest: no gap is longer.
-        kappa: what a second of delay is worth against a query: higher asks more often.
+        kappa: what a second of delay is worth against a query: higher asks more often. It counts
+            sixteen times where a finished task makes room for another.
         per_second: queries per second at most, over all tasks.
     """
 
