@@ -79,6 +79,7 @@ class Run:
         self._pump()
         while self._done < self.jobs:
             assert self._events, "nothing can ever be sent again"
+            assert self.now < 50_000 + 100 * self.jobs, "the jobs starve"
             self.now, _, happen, arguments = heapq.heappop(self._events)
             happen(*arguments)
         return self

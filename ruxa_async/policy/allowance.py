@@ -11,6 +11,8 @@ __all__ = ["Allowance"]
 class Allowance:
     """So many calls until a moment; without a word from the service, any number."""
 
+    #: The limit that the service names: calls, and seconds.
+    window: tuple[float, float] = (math.inf, 0.0)
     _left: float = math.inf
     _until: float = -math.inf
 

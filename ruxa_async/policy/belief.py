@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
+from attrs.validators import ge, gt
 
 from ruxa_async.policy.gate import Episode
 
@@ -22,10 +23,12 @@ _ABOUT_LESS, _ABOUT, _ABOUT_MORE = 0.8, 1.01, 1.5
 #: somebody else's doing. An estimate of what arrived counts from so many calls on.
 _MOST_LOWERED, _LEAST_ARRIVED = 4.0, 2
 #: Refusals that outlast the window by so much, and would at least halve the rate, are no matter
-#: of the rate: an outage, or a quota for hours. The window then grows by a tenth only.
+#: of the rate: an outage, or a quota for hours. Nor are those without any call of ours to explain
+#: them: an earlier run's. The window then grows by a tenth only.
 _OUTLASTED, _UNEXPLAINED = 3.0, 1.1
 #: A window that is longer by less is still the same window, of which bursts are known.
 _SAME = 1.25
+#: The least time that anything is divided by, in seconds.
 _INSTANT = 1e-6
 
 
@@ -33,10 +36,10 @@ _INSTANT = 1e-6
 class Belief:
     """At most `quota` calls in any `span` seconds, and never faster than `burst` times that."""
 
-    quota: float
-    span: float
+    quota: float = field(validator=ge(1))
+    span: float = field(validator=gt(0))
     #: Infinity: all at once.
-    burst: float = math.inf
+    burst: float = field(default=math.inf, validator=ge(1))
 
     @property
     def per_second(self) -> float:
@@ -113,9 +116,10 @@ def lowered(
         span = min(_MOST_LOWERED * belief.span, belief.quota / arrived)
         return evolve(belief, span=span, burst=EVEN)
     outlasted = reopened - episode.began > _OUTLASTED * belief.span
-    if outlasted and max(longer, fewer) < belief.per_second / 2:
-        return evolve(belief, span=belief.span * _UNEXPLAINED)
     burst = min(_BURST, belief.burst)
+    nothing = longer == 0 and not episode.last_usage
+    if nothing or (outlasted and max(longer, fewer) < belief.per_second / 2):
+        return Belief(belief.quota, belief.span * _UNEXPLAINED, burst)
     if fewer >= longer:
         least = max(1.0, belief.quota / _MOST_LOWERED)
         quota = min(belief.quota, max(least, float(episode.last_usage)))

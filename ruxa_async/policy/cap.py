@@ -15,9 +15,10 @@ _STEADY = 0.8
 _REFUTED = 5
 #: So many refusals make a row, level where none is below this share of the most that was taken.
 _ROW, _LEVEL = 3, 0.95
-#: Accepted calls at a learned cap that earn an attempt at one more; and those where the cap is
-#: new, or the last attempt was taken. Each further attempt is twice as bold.
-_FIRST_STEP, _NEXT_STEP = 250, 50
+#: Accepted calls at a learned cap that earn an attempt at more, at most, and for each task: where
+#: the cap is new or the last attempt was taken, and where it was refused. Each attempt that is
+#: taken makes the next twice as bold. A small cap is tried sooner: it may be strangers' tasks.
+_BOLD, _PATIENT = (50, 1), (250, 20)
 
 
 @define
@@ -38,6 +39,8 @@ class Cap:
     #: How many tasks ran at the last refusals.
     _row: deque[float] = field(factory=lambda: deque[float](maxlen=_ROW), init=False)
     _calm: int = field(default=0, init=False)
+    #: Whether the cap was met just now, or the last attempt at more was taken.
+    _is_new: bool = field(default=True, init=False)
     _step: int = field(default=1, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -51,7 +54,7 @@ class Cap:
 
     def binds(self, in_flight: float) -> bool:
         """Whether no other task may start."""
-        return in_flight >= self.value
+        return in_flight + 1 > self.value
 
     def is_near(self, in_flight: float) -> bool:
         """Whether hardly any other task may start."""
@@ -91,10 +94,9 @@ class Cap:
         """
         if late or not self.is_learned:
             self._met = in_flight
-            self._calm = _FIRST_STEP - _NEXT_STEP
-        else:
-            self._calm = 0
-        self.value, self._step = max(1.0, min(self.value, in_flight)), 1
+        self._is_new = late or not self.is_learned
+        self._calm, self._step = 0, 1
+        self.value = max(1.0, min(self.value, in_flight))
 
     def refute(self) -> bool:
         """Forget a learned cap that explains nothing, and return whether there was one."""
@@ -113,9 +115,10 @@ class Cap:
         if not self.is_learned or not self.binds(in_flight):
             return
         self._calm += 1
-        if self._calm >= _FIRST_STEP:
+        most, per_task = _BOLD if self._is_new else _PATIENT
+        if self._calm >= min(most, per_task * self.value):
             self.value = min(self.ceiling, self.value + self._step)
-            self._calm, self._step = _FIRST_STEP - _NEXT_STEP, 2 * self._step
+            self._calm, self._is_new, self._step = 0, True, 2 * self._step
             self._met = self.value
 
     def restore(self, value: float) -> None:

@@ -19,6 +19,8 @@ _LONG, _LONGEST = 1.5, 16.0
 _LOWERED = 0.1
 #: An attempt that did not win a fifth was for nothing.
 _FOR_NOTHING = 0.8
+#: What is undone for calls that left all at once is undone as if they were so much faster.
+_MOST_BURST = 2.5
 #: So many refusals that followed each other did not come of a window that is too short: four
 #: steps make it longer by a seventh.
 _IN_VAIN_FROM = 4
@@ -70,7 +72,7 @@ class Creep:
 
         What was crept since the refused call was sent is undone: nobody had answered to it.
         """
-        undone = self._shrink(quota, trips) * (1 + burst / trips)
+        undone = self._shrink(quota, trips) * (1 + min(burst, _MOST_BURST) / trips)
         if not self._rough:
             self.steady = span
         step = min(_ROUGHEST, _LENGTH * 2.0**self._rough)

@@ -20,8 +20,12 @@ __all__ = ["About", "Learned", "Pace", "Pacer"]
 #: What a refusal says it is about: too many calls, or too many running tasks; None: nothing.
 About: TypeAlias = Literal["rate", "running"]
 
-#: The gate stays shut for 2^k calls' worth of time, never longer than this many seconds.
-_LONGEST_GUESS = 30.0
+#: The gate stays shut for 2^k calls' worth of time, but not for more seconds than this, or than
+#: this share of the time since the first refusal: where refused calls count, whoever keeps asking
+#: every 30 s may never be let in.
+_LONGEST_GUESS, _LONGEST_SHARE = 30.0, 0.1
+#: So many refusals in a row are waited out as Ruxa says; then at least as long as is guessed.
+_TRUSTED = 3
 #: A shut gate waits at least this long, in seconds, even where the rate is said to be unlimited.
 _LEAST_SPACING = 0.01
 #: Windows that people choose, as multiples of the one expected, with what lies between the longer
@@ -189,7 +193,7 @@ class Pacer:
         if self._gate.is_late(sent_at):
             # One burst is one refusal; its last members only sharpen what it says.
             self._gate.prolong(now + (retry_after or 0.0))
-            if self._episode is not None and self._episode.about_cap:
+            if self._episode is not None and self._episode.about_cap and about != "rate":
                 self._cap.refused(in_flight, late=True)
             elif self._episode is not None:
                 self._episode.late += 1
@@ -199,8 +203,7 @@ class Pacer:
         episode.refused(sent_at, self._rate.usage(sent_at))
         episode.at_most = self._cap.note(in_flight)
         self._blame(episode, in_flight, about)
-        wait = self._guess(now, episode) if retry_after is None else retry_after
-        self._gate.shut(now, now + wait)
+        self._gate.shut(now, now + self._wait(now, episode, retry_after))
 
     def _blame(self, episode: Episode, in_flight: float, about: About | None) -> None:
         """Blame the cap where the rate cannot explain a refusal, or where Ruxa says so."""
@@ -213,21 +216,27 @@ class Pacer:
             self._rate.relent()
             self._cap.refused(in_flight)
             episode.about_cap = True
-        elif innocent or about == "rate":
+        elif about is None and innocent:
             episode.cap_refuted |= self._cap.refute()
             episode.about_cap = False
+        elif about == "rate":
+            episode.about_cap = False
 
-    def _guess(self, now: float, episode: Episode) -> float:
-        """Return the seconds for which the gate stays shut where Ruxa does not say."""
+    def _wait(self, now: float, episode: Episode, retry_after: float | None) -> float:
+        """Return the seconds for which the gate stays shut."""
         spacing = max(self._rate.spacing, _LEAST_SPACING)
-        guess = min(_LONGEST_GUESS, 2.0 ** min(episode.refusals, 60) * spacing)
-        if episode.refusals == 1 or not self._rate.is_doubtful:
+        longest = max(_LONGEST_GUESS, _LONGEST_SHARE * (now - episode.began))
+        guess = min(longest, 2.0 ** min(episode.refusals, 60) * spacing)
+        if retry_after is not None:
+            return max(retry_after, guess) if episode.refusals > _TRUSTED else retry_after
+        search = self._rate.search
+        if episode.refusals == 1 or search is None:
             return guess
         began = self._rate.log.oldest(now)
-        least = 1.0 if self._rate.is_searched_as_expected else 0.0
+        least = 1.0 if search.is_as_expected else 0.0
         windows = (share * self.pace.per for share in _ROUND if share >= least)
         waits = (began + window * _ROUND_MARGIN - now for window in windows)
-        return min(_LONGEST_GUESS, next((wait for wait in waits if wait > spacing), guess))
+        return min(longest, next((wait for wait in waits if wait > spacing), guess))
 
     def limited(self, limit: float, per: float) -> None:
         """Note a limit that the service itself names: a ceiling like one that the user gives.

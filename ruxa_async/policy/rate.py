@@ -15,7 +15,7 @@ from ruxa_async.policy.gate import Episode
 from ruxa_async.policy.log import CallLog
 from ruxa_async.policy.search import Search
 from ruxa_async.policy.strays import Strays
-from ruxa_async.policy.told import Told
+from ruxa_async.policy.told import MOST_BELOW, Told, bounded
 from ruxa_async.policy.trip import RoundTrip
 
 __all__ = ["Rate"]
@@ -27,11 +27,7 @@ _SETTLED_AFTER = 1.5
 #: A call has ample room while less than this share of what is expected was taken before it.
 _AMPLE = 0.25
 #: What is left of a burst's excess after a refusal at the limit.
-_CALMER = 0.8
-#: What is guessed first is no slower than this part of what was expected.
-_MOST_BELOW = 8.0
-#: No call is believed to need more seconds than this: slower, and nothing would ever correct it.
-_SLOWEST = 30.0
+_CALMER, _MOST_BURST = 0.8, 2.5
 #: The least that a wait or a ratio is divided by, in seconds.
 _INSTANT, _LEAST_TRIPS = 1e-6, 1e-3
 
@@ -50,6 +46,7 @@ class Rate:
     def __init__(self, limit: float | None, per: float, start: float) -> None:
         self._limit = math.inf if limit is None else float(limit)
         self._per = per
+        self._users = self._limit, per
         self._search = Search(start)
         self._named = None if limit is None else Told(Belief(self._limit, per))
         #: None while exploring.
@@ -101,12 +98,13 @@ class Rate:
     def below_ceiling(self) -> float:
         """When a call fits into what the user, and the service itself, say."""
         span = self.span if self.told else self._per
-        return max(self._allowance.next_send(), self.log.moment(self._limit, span))
+        named = self.log.moment(*self._allowance.window)
+        return max(self._allowance.next_send(), named, self.log.moment(self._limit, span))
 
     @property
-    def is_searched_as_expected(self) -> bool:
-        """Whether nothing is known but that exactly as many calls were taken as was expected."""
-        return self._belief is None and self._search.is_as_expected
+    def search(self) -> Search | None:
+        """The search for a limit, as long as there is no belief."""
+        return self._search if self._belief is None else None
 
     @property
     def trips(self) -> float:
@@ -137,8 +135,11 @@ class Rate:
         """Note that a call leaves."""
         self.out += 1
         self._allowance.sent()
+        if self._strays.is_waiting:
+            self._strays.excuse(now + self.span)
         if self.quota < math.inf:
-            self.log.sent(now, max(self.span, self._per) if self._belief else math.inf)
+            window = max(self.span, self._per, self._allowance.window[1])
+            self.log.sent(now, window if self._belief else math.inf)
 
     def answered(self, round_trip: float | None = None) -> None:
         """Note that a call is no longer out; its seconds count where an answer came in order."""
@@ -195,20 +196,12 @@ class Rate:
         step = self._creep.step(belief.span, belief.quota, trips)
         fast = self._creep.is_fast(trips)
         self.is_settled = not fast and self._trial >= _SETTLED_AFTER * belief.quota
-        self._belief = self._bounded(Belief(belief.quota, belief.span * (1 - step), belief.burst))
-
-    def _bounded(self, belief: Belief) -> Belief:
-        """Return a belief below the ceiling, and not so slow that nothing could correct it."""
-        named, slowest = self._named, _SLOWEST
-        if named is not None:
-            if named.bounds(belief):
-                return named.belief
-            slowest = max(_SLOWEST, _MOST_BELOW / named.belief.per_second)
-        longest = belief.quota * slowest
-        return belief if belief.span <= longest else evolve(belief, span=longest)
+        self._belief = bounded(
+            Belief(belief.quota, belief.span * (1 - step), belief.burst), self._named
+        )
 
     def _believe(self, belief: Belief, *, is_new: bool) -> None:
-        self._belief = self._bounded(belief)
+        self._belief = bounded(belief, self._named)
         self._creep.rest(belief.span, self.trips, is_new=is_new)
         self._trial = 0
         self.is_doubtful = self.is_settled = False
@@ -238,6 +231,8 @@ class Rate:
 
     def _is_stray(self, episode: Episode) -> bool:
         """Whether a single refusal is let pass: there was ample room, or the tasks may be it."""
+        if self._strays.is_excused(episode.began):
+            return True
         if self._belief is None:
             passes = self._search.found < _AMPLE * self._search.expected
         elif self.told and not self.is_doubtful:
@@ -256,7 +251,7 @@ class Rate:
             reopened,
             dead=reopened - episode.began,
             trip=self._trip.mean,
-            slowest=expected / _MOST_BELOW,
+            slowest=expected / MOST_BELOW,
         )
         if guess is not None:
             is_new = not self._search.is_as_expected
@@ -273,8 +268,9 @@ class Rate:
             return
         creep, trips = self._creep, self.trips
         share = creep.refused(belief.span, belief.quota, trips, burst=belief.burst)
-        burst = 1 + (belief.burst - 1) * _CALMER
-        self._belief = self._bounded(evolve(belief, span=belief.span * (1 + share), burst=burst))
+        burst = 1 + (min(belief.burst, _MOST_BURST) - 1) * _CALMER
+        wider = Belief(belief.quota, belief.span * (1 + share), burst)
+        self._belief = bounded(wider, self._named)
 
     def _lower(self, belief: Belief, episode: Episode, reopened: float) -> None:
         seen = evolve(belief, span=self.span)
@@ -285,16 +281,20 @@ class Rate:
     def restore(self, belief: Belief) -> None:
         """Begin with what an earlier run believed."""
         self._believe(belief, is_new=False)
-        self.is_settled = True
+        self.is_doubtful = False
+        self._strays.excuse(math.inf)
 
     def hinted(self, now: float, left: float, seconds: float) -> None:
         """Obey what an answer says is left until so many seconds are over."""
         self._allowance.said(left - self.out, now + seconds)
 
     def limited(self, limit: float, per: float) -> None:
-        """Obey a limit that the service names, where the user's own is not lower."""
-        said = Belief(limit, per)
-        if self._named is None or said.per_second < self._named.belief.per_second:
-            self._limit, self._per, self._named = limit, per, Told(said)
-            self._believe(self._belief or said, is_new=False)
+        """Obey the limit that the service names: instead of the user's where it implies that."""
+        if self._allowance.window != (limit, per):
+            self._allowance.window = limit, per
+            users, learned = self._users, self.learned
+            implied = limit * math.ceil(users[1] / per) <= users[0]
+            self._limit, self._per = (limit, per) if implied else users
+            self._named = Told(Belief(self._limit, self._per))
+            self._believe(learned or self._named.belief, is_new=False)
             self.is_doubtful = False

@@ -16,6 +16,21 @@ class Strays:
 
     _count: int = 0
     _last: float = -math.inf
+    #: Refusals up to this moment may be for calls of an earlier run.
+    _excused: float = -math.inf
+
+    def excuse(self, until: float) -> None:
+        """Let everything pass until then: an earlier run's calls may fill the window."""
+        self._excused = until
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the moment is still to be named: nothing was sent yet."""
+        return self._excused == math.inf
+
+    def is_excused(self, at: float) -> bool:
+        """Return whether a refusal of a call sent then may be an earlier run's."""
+        return at < self._excused
 
     def passes(self, at: float) -> bool:
         """Note one more, and return whether it is let pass: it teaches nothing."""

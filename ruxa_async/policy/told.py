@@ -2,12 +2,18 @@
 
 import math
 
-from attrs import define
+from attrs import define, evolve
 
 from ruxa_async.policy.belief import Belief
 from ruxa_async.policy.trip import RoundTrip
 
-__all__ = ["Told"]
+__all__ = ["MOST_BELOW", "Told", "bounded"]
+
+#: Nothing is believed to be slower than this part of what was told or expected, at once.
+MOST_BELOW = 8.0
+#: Without a told limit, no call is believed to need more seconds than this: slower, and nothing
+#: would ever correct it.
+_SLOWEST = 30.0
 
 #: The window is stretched by so many mean deviations of the round trip, within these shares:
 #: calls sent `per` apart may arrive closer together (RFC 6298, 2.3, takes four for a whole trip).
@@ -57,6 +63,13 @@ class Told:
         self._slack += _SLACK
         return self._slack <= _MOST_SLACK
 
-    def bounds(self, belief: Belief) -> bool:
-        """Return whether a belief is no slower than the limit."""
-        return self.belief.quota < math.inf and belief.per_second >= self.belief.per_second
+
+def bounded(belief: Belief, told: Told | None) -> Belief:
+    """Return a belief below the ceiling, and not so slow that nothing could correct it."""
+    slowest = _SLOWEST
+    if told is not None and told.belief.quota < math.inf:
+        if belief.per_second >= told.belief.per_second:
+            return told.belief
+        slowest = max(_SLOWEST, MOST_BELOW / told.belief.per_second)
+    longest = belief.quota * slowest
+    return belief if belief.span <= longest else evolve(belief, span=longest)
