@@ -39,6 +39,8 @@ Ending: TypeAlias = Task | RuxaError
 #: Told once how a watch ended.
 OnEnd: TypeAlias = "Callable[[Watch, Ending], None]"
 
+#: What is known of tasks whose age is not.
+_NOTHING_SEEN = Durations()
 #: Queries that may be out at once.
 _POLLERS = 128
 #: Kinds of tasks whose durations are learned each by itself; the rest share one more.
@@ -89,7 +91,9 @@ class Follower:
         self._watches: set[Watch] = set()
         self._owned = OwnedTasks()
         self._changed = asyncio.Event()
-        self._runner: asyncio.Task[None] | None = None
+        self._deadlines: Agenda[Watch] = Agenda()
+        self._sooner = asyncio.Event()
+        self._running = False
 
     def __len__(self) -> int:
         """How many tasks are watched."""
@@ -119,21 +123,27 @@ class Follower:
         self._watches.add(watch)
         self._lane.running.add(task.id)
         self._put(watch, now if birth is None else born + self._gap(watch))
-        if self._runner is None:
-            self._runner = self._owned.start(self._run())
+        if watch.deadline < math.inf:
+            self._deadlines.put(watch, watch.deadline)
+            self._sooner.set()
+        if not self._running:
+            self._running = True
+            for work in (self._run(), self._expire()):
+                self._owned.start(work)
         return watch
 
     def drop(self, watch: Watch) -> None:
         """Stop watching; the task itself runs on."""
         if watch in self._watches:
             self._watches.discard(watch)
-            self._agenda.discard(watch)
+            for agenda in (self._agenda, self._deadlines):
+                agenda.discard(watch)
             self._lane.finished(watch.task.id)
 
     async def aclose(self) -> None:
         """Stop asking; whoever still waits is told so."""
         await self._owned.cancel()
-        self._runner = None
+        self._running = False
         for watch in tuple(self._watches):
             message = f"The client was closed while task {watch.task.id} was waited for."
             self._end(watch, RuxaError(message, task_id=watch.task.id))
@@ -160,7 +170,7 @@ class Follower:
 
     def _put(self, watch: Watch, due: float) -> None:
         line = id(watch.durations), round(2 * math.log2(1 + watch.seen))
-        self._agenda.put(watch, min(due, watch.deadline), line)
+        self._agenda.put(watch, due, line)
         self._changed.set()
 
     async def _run(self) -> None:
@@ -175,16 +185,25 @@ class Follower:
             await door.wait()
 
     async def _next(self) -> Watch:
-        """Wait for a task that should be asked for, and end the watches that are over meanwhile."""
+        """Wait for a task that should be asked for."""
         while True:
             now = anyio.current_time()
             watch = self._agenda.pop(now)
-            if watch is None:
-                await self._sleep(self._agenda.next_due() - now)
-            elif watch.deadline <= now:
-                self._end(watch, patience_ended(watch.task))
-            else:
+            if watch is not None:
                 return watch
+            await self._sleep(self._agenda.next_due() - now)
+
+    async def _expire(self) -> None:
+        """End each watch whose patience is over, also while its query waits for its turn."""
+        while True:
+            now = anyio.current_time()
+            watch = self._deadlines.pop(now)
+            if watch is not None:
+                self._end(watch, patience_ended(watch.task))
+                continue
+            self._sooner.clear()
+            with anyio.move_on_after(self._deadlines.next_due() - now):
+                await self._sooner.wait()
 
     async def _sleep(self, seconds: float) -> None:
         self._changed.clear()
@@ -192,6 +211,7 @@ class Follower:
             await self._changed.wait()
 
     async def _ask(self, watch: Watch, door: asyncio.Event) -> None:
+        """Ask for a task once; whatever comes of it, it is asked for again or its watch ends."""
         caller = Caller(wanted=lambda: watch in self._watches, on_admitted=door.set)
         try:
             watch.task = await self._query(watch.task.id, caller)
@@ -200,15 +220,15 @@ class Follower:
         except RuxaError as error:
             if _is_final(error, age=anyio.current_time() - watch.born):
                 self._end(watch, error)
-                return
         except Exception:
             _logger.exception("asking for task %s failed; it is asked for again", watch.task.id)
         else:
             self._learn(watch)
-        if watch.task.state.ended:
-            self._end(watch, watch.task)
-        elif watch in self._watches:
-            self._put(watch, anyio.current_time() + self._gap(watch))
+        finally:
+            if watch.task.state.ended:
+                self._end(watch, watch.task)
+            elif watch in self._watches:
+                self._put(watch, anyio.current_time() + self._gap(watch))
 
     def _learn(self, watch: Watch) -> None:
         age = anyio.current_time() - watch.born
@@ -220,7 +240,10 @@ class Follower:
     def _end(self, watch: Watch, ending: Ending) -> None:
         if watch in self._watches:
             self.drop(watch)
-            watch.on_end(watch, ending)
+            try:
+                watch.on_end(watch, ending)
+            except Exception:
+                _logger.exception("nobody could be told how task %s ended", watch.task.id)
 
 
 def _open(door: asyncio.Event, _: object) -> None:
@@ -228,9 +251,10 @@ def _open(door: asyncio.Event, _: object) -> None:
 
 
 def _likely(watch: Watch, now: float) -> float:
-    """How likely a task has ended by now; one of unknown age may have ended long ago."""
-    durations = watch.durations
-    return 1.0 if durations is None else durations.likelihood(watch.seen, now - watch.born)
+    """How likely a task has ended by now; one of unknown age may have ended before it was seen."""
+    if watch.durations is None and not watch.seen:
+        return 1.0
+    return (watch.durations or _NOTHING_SEEN).likelihood(watch.seen, now - watch.born)
 
 
 def _is_final(error: RuxaError, age: float) -> bool:

@@ -1,5 +1,6 @@
 """Following with experience: asked when it pays, the likeliest first, sooner when it presses."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 
@@ -27,6 +28,8 @@ class _Service:
     asked: list[tuple[float, str]] = field(factory=list)
     #: Seconds between two queries.
     spacing: float = 0.0
+    #: So many queries are cancelled from below.
+    broken: int = 0
     _free_at: float = 0.0
 
     async def __call__(self, task_id: str, caller: Caller) -> Task:
@@ -34,6 +37,9 @@ class _Service:
             await anyio.sleep(self._free_at - anyio.current_time())
         self._free_at = anyio.current_time() + self.spacing
         caller.on_admitted()
+        if self.broken:
+            self.broken -= 1
+            raise asyncio.CancelledError
         self.asked.append((anyio.current_time(), task_id))
         done = anyio.current_time() >= self.ends.get(task_id, math.inf)
         return Task(task_id, TaskState.SUCCESS if done else TaskState.GENERATING)
@@ -151,3 +157,38 @@ async def test_more_kinds_than_are_kept_apart_share_one_experience(setting: _Set
     await anyio.sleep(60)
     assert len(setting.ended) == 1_000
     assert len(setting.follower._durations) <= 300
+
+
+async def test_tasks_of_unknown_age_starve_nobody(setting: _Setting) -> None:
+    """Many old tasks that still run do not keep one that has just ended from being noticed."""
+    setting.service.spacing = 0.05
+    for number in range(700):
+        setting.follower.follow(Task(f"old {number}"), setting._told)
+    await anyio.sleep(100)
+    setting.follow("new", _SHORT, anyio.current_time(), 1)
+    await anyio.sleep(120)
+    assert "new" in [name for _, name in setting.ended]
+
+
+async def test_a_query_that_is_cancelled_loses_no_watch(setting: _Setting) -> None:
+    """Whatever breaks off a query, its task is asked for again."""
+    setting.service.broken = 3
+    setting.follow("t1", _SHORT, anyio.current_time(), 1)
+    await anyio.sleep(60)
+    assert [name for _, name in setting.ended] == ["t1"]
+
+
+async def test_whoever_cannot_be_told_does_not_stop_the_others(
+    setting: _Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An `on_end` that raises is logged with its task; all others are told."""
+
+    def fail(_: Watch, __: Ending) -> None:
+        raise RuntimeError("boom")
+
+    now = anyio.current_time()
+    setting.follower.follow(Task("t1"), fail, birth=Birth(now, _SHORT), timeout=1)
+    setting.follow("t2", _SHORT, now, 10)
+    await anyio.sleep(60)
+    assert [name for _, name in setting.ended] == ["t2"]
+    assert "t1" in caplog.text

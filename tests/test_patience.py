@@ -137,3 +137,17 @@ async def test_waiting_ends_after_half_an_hour_and_can_go_on() -> None:
         done = await ruxa.wait(error.task)
     assert done.state is TaskState.SUCCESS
     assert len(fake.ledger.charges) == 1
+
+
+async def test_patience_ends_though_queries_are_refused() -> None:
+    """A deadline is kept while every query is refused, also for those that wait their turn."""
+    fake = FakeRuxa(FakeSettings(duration=10, sigma=0))
+    began = anyio.current_time()
+    refused = no(429, **{"Retry-After": "290"})
+    async with Ruxa("sk-sandbox", transport=Troubled(fake, refused)) as ruxa:
+        tasks = [await ruxa.create(_HORSE) for _ in range(3)]
+        completions = ruxa.as_completed(tasks, timeout=60)
+        for _ in tasks:
+            with pytest.raises(TaskTimeoutError):
+                await anext(completions)
+        assert anyio.current_time() - began <= 61

@@ -42,6 +42,11 @@ class Poll:
     kappa: float = field(default=1.0, validator=gt(0))
     per_second: float = field(default=20.0, validator=gt(0))
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse gaps that no gap could keep."""
+        if self.shortest > self.longest:
+            raise ValueError(f"shortest ({self.shortest}) must be at most longest ({self.longest})")
+
     def gap(
         self, age: float, durations: Durations | None = None, *, pressing: bool = False
     ) -> float:
@@ -109,7 +114,7 @@ class Agenda(Generic[Item]):
             self._sweep()
 
     def _sweep(self) -> None:
-        if self._stale <= len(self._current) + 64:
+        if self._current and self._stale <= len(self._current) + 64:
             return
         self._heap = [entry for entry in self._heap if self._stands(entry)]
         heapq.heapify(self._heap)

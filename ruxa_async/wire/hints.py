@@ -20,6 +20,8 @@ __all__ = ["RateHint", "read_hint"]
 _PREFIXES: Final = ("ratelimit", "x-ratelimit")
 #: A greater ``reset`` is a moment in Unix time, not a number of seconds.
 _UNIX_TIME: Final = 1e9
+#: A greater one still is the same in milliseconds.
+_MILLISECONDS: Final = 1e11
 _PARAMETER: Final = re.compile(r'(?<![a-z])([a-z]+)\s*=\s*"?([^";,\s]+)"?', re.IGNORECASE)
 _NAME: Final = re.compile(r'\s*"?([^";,]*)')
 _LEADING: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:;|$)")
@@ -110,6 +112,8 @@ def _number(text: str | None) -> float | None:
 def _until(reset: float | None, date: str | None) -> float | None:
     if reset is None or reset < _UNIX_TIME:
         return reset
+    if reset > _MILLISECONDS:
+        reset /= 1_000
     try:
         # Measured against the answer's own Date: two clocks need not agree.
         moment = parsedate_to_datetime(date or "")
