@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 
 from ruxa_async import Pace, Pacer, Poll
+from ruxa_async.policy.agenda import Agenda
 from ruxa_async.policy.durations import Durations
-from ruxa_async.policy.poll import Agenda
 
 _CALLS = 20_000
 

@@ -17,9 +17,9 @@ from attrs import define, field
 from service import EPOCH, Scenario, Service, bound
 
 from ruxa_async import Pacer, Poll
+from ruxa_async.policy.agenda import Agenda
 from ruxa_async.policy.durations import Durations
 from ruxa_async.policy.pace import Pace
-from ruxa_async.policy.poll import Agenda
 
 #: A run that is not over after so many seconds is taken to starve.
 _STARVED = 50_000.0

@@ -231,8 +231,8 @@ class Exchange:
         hint = read_hint(response)
         if hint is None:
             return
-        if hint.limit is not None and hint.per is not None:
-            lane.pacer.limited(hint.limit, hint.per)
+        if hint.limits:
+            lane.pacer.limited(*hint.limits)
         if hint.left is not None and hint.seconds is not None:
             lane.hinted(sent_at, hint.left, min(hint.seconds, LONGEST_RETRY_AFTER))
 

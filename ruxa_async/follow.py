@@ -25,8 +25,9 @@ from ruxa_async.errors import (
 )
 from ruxa_async.io.owned import OwnedTasks
 from ruxa_async.lane import Caller, Lane, NotWantedError
+from ruxa_async.policy.agenda import Agenda
 from ruxa_async.policy.durations import Durations
-from ruxa_async.policy.poll import Agenda, Poll
+from ruxa_async.policy.poll import Poll
 from ruxa_async.tasks import Failure, Task
 
 __all__ = ["Ending", "Follower", "Watch", "patience_ended", "task_failed"]

@@ -89,7 +89,7 @@ class Driver:
         if not self.out:
             return
         sent_at = self.out.pop(which % len(self.out))
-        is_probe = sent_at >= self.shut_at
+        is_probe = sent_at > self.shut_at
         self.probes -= is_probe
         if kind == "accepted":
             self.running += 1
@@ -259,11 +259,11 @@ def test_calls_on_their_way_are_not_counted_twice() -> None:
 def test_a_limit_that_the_service_names_is_a_ceiling() -> None:
     """A named limit is used from then on, and the user's own stays where it is lower."""
     pacer = Pacer(Pace())
-    pacer.limited(100, 60.0)
+    pacer.limited((100, 60.0))
     assert pacer.quota == 100
     assert pacer.span == pytest.approx(60, rel=0.02)
     careful = Pacer(Pace(limit=5, per=10.0))
-    careful.limited(100, 60.0)
+    careful.limited((100, 60.0))
     assert careful.quota == 5
 
 

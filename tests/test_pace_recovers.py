@@ -98,7 +98,7 @@ def test_strangers_on_the_account_do_not_make_a_cap() -> None:
 def test_a_window_that_the_user_told_is_kept_beside_a_named_one() -> None:
     """A service that names another window never widens what the user allows."""
     pacer = Pacer(Pace(limit=5, per=1.0))
-    pacer.limited(100, 60.0)
+    pacer.limited((100, 60.0))
     sent = 0
     while pacer.next_send(0.0, 0) <= 0.0 and sent < 200:
         pacer.sent(0.0)

@@ -9,8 +9,9 @@ from attrs import define, field
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ruxa_async.policy.agenda import Agenda
 from ruxa_async.policy.durations import Durations
-from ruxa_async.policy.poll import Agenda, Poll
+from ruxa_async.policy.poll import Poll
 from ruxa_async.policy.retry import Retry, RetryBudget
 from ruxa_async.policy.timeouts import Timeouts
 
@@ -114,6 +115,12 @@ def test_an_agenda_keeps_what_is_not_due() -> None:
 def kept(agenda: Agenda[Any]) -> int:
     """Return how many entries there are in an agenda, those that no longer count included."""
     return len(agenda._heap) + sum(map(len, agenda._lines.values()))
+
+
+def test_gaps_that_no_gap_could_keep_are_refused() -> None:
+    """A shortest gap above the longest one is an error when the poll is made."""
+    with pytest.raises(ValueError, match="must be at most longest"):
+        Poll(shortest=31.0)
 
 
 def test_discarded_things_cost_no_memory() -> None:

@@ -19,6 +19,9 @@ _DEAD_SHARE, _BURST, EVEN = 0.25, 2.5, 1.1
 _SHORTEST_TRIPS = 2.0
 #: A window within these shares of the expected one is taken to be that one, with a margin.
 _ABOUT_LESS, _ABOUT, _ABOUT_MORE = 0.8, 1.01, 1.5
+#: Of windows that are nearly as fast as the fastest, one with at most a tenth of its calls is
+#: tried rather: calls that came evenly fit into windows of any length; short ones are mended soon.
+_AS_FAST, _MUCH_SHORTER = 0.9, 0.1
 #: No single time that the gate was shut leaves less than a quarter of a belief: a refusal may be
 #: somebody else's doing. An estimate of what arrived counts from so many calls on.
 _MOST_LOWERED, _LEAST_ARRIVED = 4.0, 2
@@ -77,7 +80,10 @@ def first_guess(
     ]
     if not windows:
         return None
-    quota, span = max(windows, key=lambda window: window[0] / window[1])
+    most, longest = max(windows, key=lambda window: window[0] / window[1])
+    least = _AS_FAST * most / longest
+    shorter = [it for it in windows if it[0] <= _MUCH_SHORTER * most and it[0] >= least * it[1]]
+    quota, span = min(shorter, default=(most, longest))
     burst = _BURST if dead - trip >= _DEAD_SHARE * span else EVEN
     return Belief(float(quota), min(span, quota / slowest), burst)
 

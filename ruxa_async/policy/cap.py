@@ -10,8 +10,8 @@ __all__ = ["Cap"]
 _NEAR = 0.9
 #: A cap that refusals push below this share of where it was first met is none.
 _STEADY = 0.8
-#: So many refusals in a row, with a task finished before each, refute a cap. Not three:
-#: a finished task is noticed late, so its place may be taken while we believe it to be free.
+#: So many refusals in a row refute a cap. Not three: a finished task is noticed late, so its
+#: place may be taken while we believe it to be free.
 _REFUTED = 5
 #: So many refusals make a row, level where none is below this share of the most that was taken.
 _ROW, _LEVEL = 3, 0.95

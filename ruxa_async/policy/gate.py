@@ -56,11 +56,11 @@ class Gate:
 
     def is_probe(self, sent_at: float) -> bool:
         """Whether a call that was sent then left through the shut gate."""
-        return sent_at >= self.shut_at
+        return sent_at > self.shut_at
 
     def is_late(self, sent_at: float) -> bool:
         """Whether the gate was shut while such a call was out: its refusal is no news."""
-        return not self.is_open and sent_at < self.shut_at
+        return not self.is_open and sent_at <= self.shut_at
 
     def sent(self) -> None:
         """Note that a call leaves."""
@@ -69,7 +69,8 @@ class Gate:
     def shut(self, now: float, until: float) -> None:
         """Shut it; a moment that was promised before is not shortened."""
         self.shut_at, self.probe_out = now, False
-        self.opens_at = max(self.opens_at, until)
+        # Never at once: a call that had left at this very moment would be taken for the probe.
+        self.opens_at = max(self.opens_at, until, math.nextafter(now, math.inf))
 
     def prolong(self, until: float) -> None:
         """Keep a shut gate shut for longer."""

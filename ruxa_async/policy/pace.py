@@ -59,6 +59,8 @@ class Pace:
     @classmethod
     def per_second(cls, calls: float) -> "Pace":
         """Return a known pace of so many calls per second, which may be a fraction of one."""
+        if not calls > 0:
+            raise ValueError(f"calls per second must be above 0, not {calls}")
         if math.isinf(calls):
             return cls.unlimited()
         whole = math.ceil(calls)
@@ -193,17 +195,22 @@ class Pacer:
         if self._gate.is_late(sent_at):
             # One burst is one refusal; its last members only sharpen what it says.
             self._gate.prolong(now + (retry_after or 0.0))
-            if self._episode is not None and self._episode.about_cap and about != "rate":
-                self._cap.refused(in_flight, late=True)
-            elif self._episode is not None:
-                self._episode.late += 1
-                self._blame(self._episode, in_flight, about)
+            self._refused_late(in_flight, about)
             return
         episode = self._episode = self._episode or self._rate.episode(sent_at)
         episode.refused(sent_at, self._rate.usage(sent_at))
         episode.at_most = self._cap.note(in_flight)
         self._blame(episode, in_flight, about)
         self._gate.shut(now, now + self._wait(now, episode, retry_after))
+
+    def _refused_late(self, in_flight: float, about: About | None) -> None:
+        episode = self._episode
+        capped = about == "running" if episode is None else episode.about_cap and about != "rate"
+        if capped:
+            self._cap.refused(in_flight, late=True)
+        elif episode is not None:
+            episode.late += 1
+            self._blame(episode, in_flight, about)
 
     def _blame(self, episode: Episode, in_flight: float, about: About | None) -> None:
         """Blame the cap where the rate cannot explain a refusal, or where Ruxa says so."""
@@ -238,14 +245,13 @@ class Pacer:
         waits = (began + window * _ROUND_MARGIN - now for window in windows)
         return min(longest, next((wait for wait in waits if wait > spacing), guess))
 
-    def limited(self, limit: float, per: float) -> None:
-        """Note a limit that the service itself names: a ceiling like one that the user gives.
+    def limited(self, *limits: tuple[float, float]) -> None:
+        """Note the limits that the service itself names: ceilings like one that the user gives.
 
         Args:
-            limit: calls per window, at least 1.
-            per: the window in seconds.
+            limits: calls, at least 1, and the seconds in which so many are allowed.
         """
-        self._rate.limited(limit, per)
+        self._rate.limited(limits)
 
     def hinted(self, now: float, left: float, seconds: float) -> None:
         """Note what the service says is left.
@@ -270,4 +276,7 @@ class Pacer:
             self._gate.shut(now, now + max(self._rate.spacing, _LEAST_SPACING))
 
     def finished(self, now: float) -> None:
-        """Note that a task ended: its place is free."""
+        """Note that a task ended.
+
+        Nothing is learned from it: its place shows in the next `in_flight`.
+        """

@@ -98,8 +98,8 @@ class Rate:
     def below_ceiling(self) -> float:
         """When a call fits into what the user, and the service itself, say."""
         span = self.span if self.told else self._per
-        named = self.log.moment(*self._allowance.window)
-        return max(self._allowance.next_send(), named, self.log.moment(self._limit, span))
+        fits = self.log.moment(self._limit, span)
+        return max(fits, self._allowance.next_send(self.log, self._trip))
 
     @property
     def search(self) -> Search | None:
@@ -138,7 +138,7 @@ class Rate:
         if self._strays.is_waiting:
             self._strays.excuse(now + self.span)
         if self.quota < math.inf:
-            window = max(self.span, self._per, self._allowance.window[1])
+            window = max(self.span, self._per, self._allowance.longest(self._trip))
             self.log.sent(now, window if self._belief else math.inf)
 
     def answered(self, round_trip: float | None = None) -> None:
@@ -218,10 +218,8 @@ class Rate:
     def judge(self, episode: Episode, reopened: float) -> None:
         """Learn from refusals, now that a call sent at `reopened` is taken again."""
         belief = self._belief
-        if self.quota < math.inf:
-            if self._is_stray(episode):
-                pass
-            elif belief is None or self.is_doubtful:
+        if self.quota < math.inf and not self._is_stray(episode):
+            if belief is None or self.is_doubtful:
                 self._guess(episode, reopened)
             elif episode.refusals == 1 and is_at_limit(belief.quota, episode.usage):
                 self._widen(belief)
@@ -288,10 +286,11 @@ class Rate:
         """Obey what an answer says is left until so many seconds are over."""
         self._allowance.said(left - self.out, now + seconds)
 
-    def limited(self, limit: float, per: float) -> None:
-        """Obey the limit that the service names: instead of the user's where it implies that."""
-        if self._allowance.window != (limit, per):
-            self._allowance.window = limit, per
+    def limited(self, limits: tuple[tuple[float, float], ...]) -> None:
+        """Obey the limits that the service names: instead of the user's where one implies that."""
+        if self._allowance.windows != limits:
+            self._allowance.windows = limits
+            limit, per = min(limits, key=lambda named: named[0] / named[1])
             users, learned = self._users, self.learned
             implied = limit * math.ceil(users[1] / per) <= users[0]
             self._limit, self._per = (limit, per) if implied else users

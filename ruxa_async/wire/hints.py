@@ -31,11 +31,10 @@ _Said = Mapping[str, str]
 
 @frozen
 class RateHint:
-    """What a service says about its limits; None: it does not say."""
+    """What a service says about its limits; empty or None: it does not say."""
 
-    #: Calls per `per` seconds.
-    limit: float | None = None
-    per: float | None = None
+    #: Calls, and the seconds in which so many are allowed.
+    limits: tuple[tuple[float, float], ...] = ()
     #: Calls that it will still take, until so many `seconds` are over.
     left: float | None = None
     seconds: float | None = None
@@ -50,10 +49,9 @@ def read_hint(response: Response) -> RateHint | None:
     rests = [item for said in families for item in _items(said, "")]
     rests += [{"r": said.get("-remaining", ""), "t": said.get("-reset", "")} for said in families]
     others = {item["name"] for item in policies if not _counts_requests(item)}
-    limit, per = _slowest(policies)
     calls = [item for item in rests if item.get("name") not in others]
     left, seconds = _least(calls, header(response.headers, "Date"))
-    hint = RateHint(limit, per, left, seconds)
+    hint = RateHint(_limits(policies), left, seconds)
     return None if hint == RateHint() else hint
 
 
@@ -66,14 +64,14 @@ def _counts_requests(item: _Said) -> bool:
     return item.get("qu", "requests") == "requests"
 
 
-def _slowest(policies: Iterable[_Said]) -> tuple[float, float] | tuple[None, None]:
-    """Return the slowest of the policies that count requests."""
+def _limits(policies: Iterable[_Said]) -> tuple[tuple[float, float], ...]:
+    """Return what the policies that count requests allow."""
     found: list[tuple[float, float]] = []
     for item in policies:
         quota, window = _number(item.get("q")), _number(item.get("w"))
         if quota and window and quota >= 1 and _counts_requests(item):
             found.append((quota, window))
-    return min(found, key=lambda policy: policy[0] / policy[1], default=(None, None))
+    return tuple(dict.fromkeys(found))
 
 
 def _least(rests: Iterable[_Said], date: str | None) -> tuple[float, float] | tuple[None, None]:
