@@ -60,6 +60,8 @@ if TYPE_CHECKING:
         Event,
         EventKind,
     )
+    from ruxa_async.io.entries import Entry
+    from ruxa_async.io.journal import Journal
     from ruxa_async.io.transport import (
         AiohttpTransport,
         Transport,
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
         Unfinished,
     )
     from ruxa_async.policy.belief import Belief
+    from ruxa_async.policy.lifecycle import JobState
     from ruxa_async.policy.pace import (
         Learned,
         Pace,
@@ -108,6 +111,7 @@ __all__ = [
     "Counts",
     "Dialect",
     "DownloadError",
+    "Entry",
     "Event",
     "EventKind",
     "Failed",
@@ -117,6 +121,8 @@ __all__ = [
     "InsufficientCreditsError",
     "InvalidRequestError",
     "Job",
+    "JobState",
+    "Journal",
     "JournalError",
     "Learned",
     "ModelUnavailableError",
@@ -177,9 +183,12 @@ _HOMES: Final = {
     ),
     "events": "Event EventKind",
     "completions": "Completions",
+    "io.entries": "Entry",
+    "io.journal": "Journal",
     "io.transport": "AiohttpTransport Transport",
     "jobs": "Failed Job Outcome Succeeded Uncertain Unfinished",
     "policy.belief": "Belief",
+    "policy.lifecycle": "JobState",
     "policy.pace": "Learned Pace Pacer",
     "policy.poll": "Poll",
     "policy.retry": "Retry",

@@ -1,41 +1,43 @@
 """MANY TASKS: a window of jobs in flight, each one with an outcome."""
 
 import asyncio
-import itertools
 import math
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 import anyio
 from anyio.abc import TaskGroup
 from attrs import evolve
 
-from ruxa_async.catalog import Recipe
 from ruxa_async.client import PATIENCE, Ruxa
+from ruxa_async.endings import Ending, task_failed
 from ruxa_async.errors import (
     AuthenticationError,
     ConfigurationError,
     ConnectError,
     DownloadError,
     InvalidRequestError,
+    JournalError,
     NotFoundError,
     RuxaError,
     UncertainError,
 )
 from ruxa_async.events import Observer
-from ruxa_async.follow import Ending, Watch, task_failed
+from ruxa_async.follow import Watch
+from ruxa_async.io.journal import Journal
 from ruxa_async.jobs import Failed, Job, Outcome, Succeeded, Uncertain, Unfinished
 from ruxa_async.lane import Caller, NotWantedError
 from ruxa_async.results import HALTING, Counts, Results
+from ruxa_async.resume import Resume
+from ruxa_async.sources import Jobs, named, numbers
 from ruxa_async.tasks import Task, TaskState
+from ruxa_async.wire.identity import StableKeys
 
 __all__ = ["Batch"]
-
-Jobs: TypeAlias = Iterable[Job | Recipe] | AsyncIterable[Job | Recipe]
 
 #: Tasks in flight where neither the batch nor the pace says how many.
 _MOST_IN_FLIGHT: Final = 10_000
@@ -58,9 +60,14 @@ class Batch:
         callback_url: where Ruxa should tell that a task has ended.
         on_event: told what happens to each job (`Event`).
         timeout: seconds of patience for each task after its create.
+        journal: remembers the jobs, entered before the batch and left after it: the same jobs
+            again do only what is missing. Bare recipes are then named by what they say.
+        replay: whether to hand out the outcomes of earlier runs again.
 
     Raises:
         ConfigurationError: `in_flight` is less than one.
+        JournalError: on entering: the journal cannot be read. While iterating, once all that runs
+            is handed out: it cannot be written, or a job was another recipe in an earlier run.
     """
 
     def __init__(
@@ -73,6 +80,8 @@ class Batch:
         callback_url: str | None = None,
         on_event: Observer | None = None,
         timeout: float = PATIENCE,
+        journal: Journal | None = None,
+        replay: bool = False,
     ) -> None:
         if in_flight is not None and in_flight < 1:
             raise ConfigurationError(f"in_flight must be at least 1, got {in_flight}.")
@@ -83,6 +92,10 @@ class Batch:
         self._callback_url = callback_url
         self._timeout = timeout
         self._results = Results(on_event)
+        self._journal = journal
+        self._resume = (
+            None if journal is None else Resume(journal, ruxa, self._results, replay=replay)
+        )
         self._watches: set[Watch] = set()
         self._group: TaskGroup | None = None
         self._pulling: anyio.CancelScope | None = None
@@ -102,6 +115,8 @@ class Batch:
             self._pulling.cancel()
 
     async def __aenter__(self) -> Self:
+        if self._resume is not None:
+            await self._resume.begin()
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         self._group.start_soon(self._pull, self._group)
@@ -122,6 +137,8 @@ class Batch:
             finally:
                 for watch in self._watches:
                     self._ruxa.follower.drop(watch)
+                if self._resume is not None:
+                    self._resume.note_learned(now=True)
 
     def __aiter__(self) -> Self:
         return self
@@ -133,16 +150,34 @@ class Batch:
         """Start a job whenever a place is free; only a job that may send costs a coroutine."""
         try:
             with anyio.CancelScope() as self._pulling:
-                async with aclosing(_named(self._jobs, self._place)) as wanted:
-                    async for job in wanted:
-                        admitted = asyncio.Event()
+                async with aclosing(self._wanted()) as wanted:
+                    async for job, task in wanted:
                         self._results.started(job)
+                        if task is not None:
+                            self._follow(group, job, task)
+                            continue
+                        admitted = asyncio.Event()
                         group.start_soon(self._run, group, job, admitted)
                         await admitted.wait()
         except Exception as error:  # noqa: BLE001  # the caller's iterable failed: told when drained
             self._results.halted_by(error)
         finally:
             self._results.close()
+
+    async def _wanted(self) -> AsyncGenerator[tuple[Job, Task | None], None]:
+        """Yield the jobs to be done, as there are places, with their tasks where they run."""
+        keys = numbers() if self._resume is None else StableKeys().key
+        async with aclosing(named(self._jobs, keys)) as jobs:
+            if self._resume is not None:
+                ahead = not isinstance(self._jobs, AsyncIterable)
+                async with aclosing(self._resume.pending(jobs, self._place, ahead=ahead)) as left:
+                    async for job, task in left:
+                        yield job, task
+                return
+            await self._place()
+            async for job in jobs:
+                yield job, None
+                await self._place()
 
     async def _place(self) -> None:
         while self._results.full or self._results.open >= self._places:
@@ -158,7 +193,7 @@ class Batch:
             task = await self._create(job, caller)
         except NotWantedError:
             self._results.give_back(job)
-        except (*HALTING, ConfigurationError) as error:
+        except (*HALTING, ConfigurationError, JournalError) as error:
             self._results.give_back(job)
             self._halt(error)
         except UncertainError as error:
@@ -175,11 +210,12 @@ class Batch:
 
     async def _create(self, job: Job, caller: Caller) -> Task:
         """Create, and wait out an outage of the network where there was a network before."""
-        exchange = self._ruxa.exchange
+        create, url = self._ruxa.exchange.create, self._callback_url
+        record = None if self._journal is None else self._journal.moves.record(job)
         began = math.inf
         while True:
             try:
-                return await exchange.create(job.recipe, self._callback_url, caller=caller)
+                return await create(job.recipe, url, caller=caller, record=record)
             except ConnectError:
                 now = anyio.current_time()
                 began = min(began, now)
@@ -201,26 +237,33 @@ class Batch:
         self._watches.discard(watch)
         if isinstance(ending, Task):
             if ending.state is TaskState.FAIL:
-                self._results.deliver(Failed(job, task_failed(ending)))
+                self._settle(Failed(job, task_failed(ending)), watch)
             elif self._directory is None:
-                self._results.deliver(Succeeded(job, ending))
+                self._settle(Succeeded(job, ending), watch)
             else:
-                group.start_soon(self._download, job, ending, self._directory)
+                group.start_soon(self._download, job, watch, self._directory)
         elif isinstance(ending, NotFoundError | InvalidRequestError):
-            self._results.deliver(Failed(job, ending))
+            self._settle(Failed(job, ending), watch)
         else:
             if isinstance(ending, AuthenticationError):
                 self._halt(ending)
             self._results.deliver(Unfinished(job, watch.task, ending))
 
-    async def _download(self, job: Job, task: Task, directory: Path) -> None:
+    def _settle(self, outcome: Outcome, watch: Watch) -> None:
+        if self._resume is None:
+            self._results.deliver(outcome)
+        else:
+            self._resume.settle(outcome, watch, self._halt)
+
+    async def _download(self, job: Job, watch: Watch, directory: Path) -> None:
+        task = watch.task
         async with self._results.saving:
             try:
                 paths = await self._ruxa.download(task, directory)
             except DownloadError as error:
-                self._results.deliver(Succeeded(job, task, download_error=error))
+                self._settle(Succeeded(job, task, download_error=error), watch)
             else:
-                self._results.deliver(Succeeded(job, task, tuple(paths)))
+                self._settle(Succeeded(job, task, tuple(paths)), watch)
 
 
 def _broken_off(error: Exception) -> UncertainError:
@@ -230,31 +273,3 @@ def _broken_off(error: Exception) -> UncertainError:
     )
     broken.__cause__ = error
     return broken
-
-
-async def _named(jobs: Jobs, place: Callable[[], Awaitable[None]]) -> AsyncGenerator[Job, None]:
-    """Yield the jobs, each pulled only when there is a place for it; bare recipes get a number."""
-    source = aiter(jobs) if isinstance(jobs, AsyncIterable) else _as_async(jobs)
-    try:
-        for number in itertools.count(1):
-            await place()
-            try:
-                job = await anext(source)
-            except StopAsyncIteration:
-                return
-            yield job if isinstance(job, Job) else Job(str(number), _checked(job))
-    finally:
-        if isinstance(source, AsyncGenerator):
-            with anyio.CancelScope(shield=True):
-                await source.aclose()
-
-
-async def _as_async(jobs: Iterable[Job | Recipe]) -> AsyncGenerator[Job | Recipe, None]:
-    for job in jobs:
-        yield job
-
-
-def _checked(recipe: Recipe) -> Recipe:
-    if not hasattr(recipe, "body_layout"):
-        raise TypeError(f"Expected a Job or a recipe such as Sora2(...), got {recipe!r:.80}.")
-    return recipe

@@ -13,10 +13,11 @@ import anyio
 
 from ruxa_async.catalog import Recipe
 from ruxa_async.completions import Completions
+from ruxa_async.endings import Ending, patience_ended, task_failed
 from ruxa_async.errors import ConfigurationError, RuxaError
 from ruxa_async.events import Observer
 from ruxa_async.exchange import Exchange
-from ruxa_async.follow import Ending, Follower, patience_ended, task_failed
+from ruxa_async.follow import Follower
 from ruxa_async.io.files import Downloads
 from ruxa_async.io.transport import AiohttpTransport, Transport
 from ruxa_async.policy.pace import Pace, Pacer

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Self
 
 from ruxa_async.births import Birth
+from ruxa_async.endings import Ending
 from ruxa_async.errors import RuxaError
-from ruxa_async.follow import Ending, Follower, Watch
+from ruxa_async.follow import Follower, Watch
 from ruxa_async.tasks import Task
 
 __all__ = ["Completions"]

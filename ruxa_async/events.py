@@ -29,7 +29,7 @@ class EventKind(enum.StrEnum):
     CREATE_ORPHANED = "create_orphaned"
     #: A query was answered, or failed (then with its error).
     QUERIED = "queried"
-    #: A batch pulled a job and its create may leave; `Event.key` names the job here and below.
+    #: A batch began with a job; `Event.key` names the job here and below.
     JOB_STARTED = "job_started"
     JOB_SUCCEEDED = "job_succeeded"
     JOB_FAILED = "job_failed"

@@ -1,13 +1,11 @@
 """ONE REQUEST: paced, sent, and repeated while that makes sense and cannot cost twice."""
 
-import asyncio
-import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import anyio
-from attrs import evolve
+from attrs import evolve, frozen
 
 from ruxa_async.births import Births
 from ruxa_async.catalog import Recipe
@@ -20,12 +18,11 @@ from ruxa_async.errors import (
     RuxaError,
     ServerError,
     TransportError,
-    UncertainError,
 )
 from ruxa_async.events import Event, EventKind, Observer, tell
-from ruxa_async.io.owned import OwnedTasks
 from ruxa_async.io.transport import Transport
 from ruxa_async.lane import Caller, Lane, NotWantedError
+from ruxa_async.outbox import Outbox, Record
 from ruxa_async.policy.pace import Pace, Pacer
 from ruxa_async.policy.retry import Retry, RetryBudget
 from ruxa_async.tasks import Task
@@ -36,13 +33,20 @@ from ruxa_async.wire.messages import Request, Response
 
 __all__ = ["Exchange"]
 
-_logger = logging.getLogger("ruxa_async")
-
 #: A longer ``Retry-After`` than this is not waited out: the error says when to come back.
 LONGEST_RETRY_AFTER = 300.0
 _ANYBODY: Final = Caller()
 
-_CUT_OFF: Final = "The client closed on a create: it may have been accepted and charged."
+
+@frozen
+class _Ask:
+    """One request, and what is done with it."""
+
+    lane: Lane
+    request: Request
+    read: Callable[[Response], Task]
+    #: Awaited before each time it is sent.
+    prepare: Callable[[], Awaitable[None]] | None = None
 
 
 class Exchange:
@@ -75,18 +79,33 @@ class Exchange:
         self._budget = RetryBudget(retry.budget)
         self._observe = observe
         self._closed = False
-        self._sending = OwnedTasks()
-        #: What was created in the last two minutes.
-        self.births: Births = Births()
+        self._outbox = Outbox(observe, self.creates.forget)
+
+    @property
+    def births(self) -> Births:
+        """What was created in the last two minutes."""
+        return self._outbox.births
 
     async def create(
-        self, recipe: Recipe, callback_url: str | None = None, *, caller: Caller = _ANYBODY
+        self,
+        recipe: Recipe,
+        callback_url: str | None = None,
+        *,
+        caller: Caller = _ANYBODY,
+        record: Record | None = None,
     ) -> Task:
         """Create a task; its place in the lane stays taken until ``creates.finished``.
 
         It is sent again only if nothing was sent, or if a complete 429 came.
 
+        Args:
+            recipe: says what.
+            callback_url: where Ruxa should tell that it has ended.
+            caller: who asks.
+            record: where its life is written down, before and after each time it is sent.
+
         Raises:
+            JournalError: it could not be noted that it leaves, so it was not sent.
             NotWantedError: the caller changed its mind before anything was sent.
             InvalidRequestError: it cannot be sent as it is.
             ConnectError: nothing was sent, however often it was tried.
@@ -95,10 +114,17 @@ class Exchange:
         """
         request = self._endpoints.create(recipe, callback_url)
 
-        async def attempt(sent_at: float, pause: float) -> Task:
+        async def prepare() -> None:
+            if record is not None:
+                await record.sending()
+                if not caller.wanted():
+                    raise NotWantedError
             self._tell(EventKind.CREATE_SENT)
-            work = self._attempt(self.creates, request, read_create, sent_at=sent_at, pause=pause)
-            return await self._owned(self._noted(work, recipe.kind))
+
+        async def attempt(sent_at: float, pause: float) -> Task:
+            ask = _Ask(self.creates, request, read_create, prepare)
+            work = self._attempt(ask, sent_at, pause)
+            return await self._outbox.send(work, recipe.kind, record)
 
         return await self._repeated(self.creates, attempt, worth=(ConnectError,), caller=caller)
 
@@ -120,10 +146,11 @@ class Exchange:
         def read(response: Response) -> Task:
             return read_query(response, task_id)
 
+        ask = _Ask(self.queries, request, read)
+
         async def attempt(sent_at: float, pause: float) -> Task:
-            work = self._attempt(self.queries, request, read, sent_at=sent_at, pause=pause)
             try:
-                task = await work
+                task = await self._attempt(ask, sent_at, pause)
             except RuxaError as error:
                 self._tell(EventKind.QUERIED, task_id, error)
                 raise
@@ -148,10 +175,7 @@ class Exchange:
         self._closed = True
         for lane in (self.creates, self.queries):
             lane.ask_again()
-        try:
-            await self._sending.finish()
-        finally:
-            await self._sending.cancel()
+        await self._outbox.finish()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -195,20 +219,15 @@ class Exchange:
         await anyio.sleep(pause)
         return True
 
-    async def _attempt(
-        self,
-        lane: Lane,
-        request: Request,
-        read: Callable[[Response], Task],
-        *,
-        sent_at: float,
-        pause: float,
-    ) -> Task:
+    async def _attempt(self, ask: "_Ask", sent_at: float, pause: float) -> Task:
         """Send once; whatever happens, the lane hears how it ended."""
+        lane = ask.lane
         try:
-            response = await self._transport.send(request)
+            if ask.prepare is not None:
+                await ask.prepare()
+            response = await self._transport.send(ask.request)
             self._heed(lane, response, sent_at)
-            task = read(self._endpoints.clean(response))
+            task = ask.read(self._endpoints.clean(response))
         except RateLimitError as error:
             wait = error.retry_after and min(error.retry_after, LONGEST_RETRY_AFTER)
             lane.refused(sent_at, wait, error.about)
@@ -236,49 +255,6 @@ class Exchange:
         if hint.left is not None and hint.seconds is not None:
             lane.hinted(sent_at, hint.left, min(hint.seconds, LONGEST_RETRY_AFTER))
 
-    async def _noted(self, work: Awaitable[Task], kind: tuple[str, str]) -> Task:
-        """Tell what became of a create."""
-        try:
-            task = await work
-        except RuxaError as error:
-            event = next(event for cause, event in _CREATE_EVENTS if isinstance(error, cause))
-            self._tell(event, error.task_id, error)
-            raise
-        except asyncio.CancelledError:
-            cut_off = UncertainError(_CUT_OFF)
-            self._tell(EventKind.CREATE_UNCERTAIN, None, cut_off)
-            raise cut_off from None
-        self.births.add(task.id, kind)
-        self._tell(EventKind.CREATE_ACCEPTED, task.id)
-        return task
-
-    async def _owned(self, work: Coroutine[Any, Any, Task]) -> Task:
-        """Run to the end even if the caller is cancelled: a sent create must not lose its outcome.
-
-        A shield would not do: native cancellation goes through anyio's.
-        """
-        sending = self._sending.start(work)
-        try:
-            await asyncio.wait((sending,))
-        except asyncio.CancelledError:
-            sending.add_done_callback(self._orphaned)
-            raise
-        return sending.result()
-
-    def _orphaned(self, sending: asyncio.Task[Task]) -> None:
-        if sending.cancelled():  # before its first step: nothing was sent
-            return
-        error = sending.exception()
-        if error is None:
-            task = sending.result()
-            self.creates.forget(task.id)
-            _logger.warning("task %s was created for a caller that was cancelled: it runs", task.id)
-            self._tell(EventKind.CREATE_ORPHANED, task.id)
-        elif not isinstance(error, ConnectError | ResponseError):
-            _logger.warning("a create whose caller was cancelled: %s", error)
-            known = error if isinstance(error, RuxaError) else None
-            self._tell(EventKind.CREATE_ORPHANED, known.task_id if known else None, known)
-
     def _tell(
         self, kind: EventKind, task_id: str | None = None, error: RuxaError | None = None
     ) -> None:
@@ -288,9 +264,3 @@ class Exchange:
 
 #: What a query may be repeated on.
 _TRANSIENT: Final = (TransportError, PayloadError, ServerError)
-
-_CREATE_EVENTS: Final[tuple[tuple[type[RuxaError], EventKind], ...]] = (
-    (RateLimitError, EventKind.CREATE_REFUSED),
-    (UncertainError, EventKind.CREATE_UNCERTAIN),
-    (RuxaError, EventKind.CREATE_FAILED),
-)

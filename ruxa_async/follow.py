@@ -14,28 +14,19 @@ from typing import TypeAlias
 import anyio
 from attrs import define, field
 
-from ruxa_async.births import YOUNG, Birth
-from ruxa_async.errors import (
-    AuthenticationError,
-    InvalidRequestError,
-    NotFoundError,
-    RuxaError,
-    TaskFailedError,
-    TaskTimeoutError,
-)
+from ruxa_async.births import Birth
+from ruxa_async.endings import Ending, is_final, patience_ended
+from ruxa_async.errors import RuxaError
 from ruxa_async.io.owned import OwnedTasks
 from ruxa_async.lane import Caller, Lane, NotWantedError
 from ruxa_async.policy.agenda import Agenda
 from ruxa_async.policy.durations import Durations
 from ruxa_async.policy.poll import Poll
-from ruxa_async.tasks import Failure, Task
+from ruxa_async.tasks import Task
 
-__all__ = ["Ending", "Follower", "Watch", "patience_ended", "task_failed"]
+__all__ = ["Follower", "Watch"]
 
 _logger = logging.getLogger("ruxa_async")
-
-#: How a watch ends: the task in its end state, or why nobody watches any longer.
-Ending: TypeAlias = Task | RuxaError
 
 #: Told once how a watch ended.
 OnEnd: TypeAlias = "Callable[[Watch, Ending], None]"
@@ -63,6 +54,8 @@ class Watch:
     deadline: float = math.inf
     #: The task's age when it was last seen running, in seconds.
     seen: float = 0.0
+    #: Its age when it was seen to have ended; None: it was not, or its age is not known.
+    ended: float | None = None
 
 
 class Follower:
@@ -163,6 +156,18 @@ class Follower:
             return self._durations[None]
         return self._durations.setdefault(kind, Durations())
 
+    def teach(self, kind: tuple[str, str], running: float, ended: float) -> None:
+        """Learn how long a task of an earlier run took.
+
+        Args:
+            kind: of the task.
+            running: its age when it was last seen running, in seconds.
+            ended: its age when it was seen to have ended.
+        """
+        durations = self._durations_of(kind)
+        durations.alive(0.0, running)
+        durations.ended(running, ended)
+
     def _gap(self, watch: Watch) -> float:
         lane = self._lane
         capped = lane.waiting > 0 and lane.pacer.is_near_cap(lane.in_flight)
@@ -219,7 +224,7 @@ class Follower:
         except NotWantedError:
             return
         except RuxaError as error:
-            if _is_final(error, age=anyio.current_time() - watch.born):
+            if is_final(error, age=anyio.current_time() - watch.born):
                 self._end(watch, error)
         except Exception:
             _logger.exception("asking for task %s failed; it is asked for again", watch.task.id)
@@ -233,10 +238,13 @@ class Follower:
 
     def _learn(self, watch: Watch) -> None:
         age = anyio.current_time() - watch.born
-        if watch.durations is not None:
-            learn = watch.durations.ended if watch.task.state.ended else watch.durations.alive
-            learn(watch.seen, age)
-        watch.seen = age
+        if not watch.task.state.ended:
+            if watch.durations is not None:
+                watch.durations.alive(watch.seen, age)
+            watch.seen = age
+        elif watch.durations is not None:
+            watch.durations.ended(watch.seen, age)
+            watch.ended = age
 
     def _end(self, watch: Watch, ending: Ending) -> None:
         if watch in self._watches:
@@ -256,30 +264,3 @@ def _likely(watch: Watch, now: float) -> float:
     if watch.durations is None and not watch.seen:
         return 1.0
     return (watch.durations or _NOTHING_SEEN).likelihood(watch.seen, now - watch.born)
-
-
-def _is_final(error: RuxaError, age: float) -> bool:
-    """Whether asking again is pointless; a failed poll never ends a task otherwise."""
-    if isinstance(error, NotFoundError):
-        return age > YOUNG
-    return isinstance(error, AuthenticationError | InvalidRequestError)
-
-
-def patience_ended(task: Task) -> TaskTimeoutError:
-    """Return the error of a wait that took too long."""
-    return TaskTimeoutError(
-        f"Task {task.id} is still {task.state.value}, but the time to wait for it is over. "
-        "It is paid for and runs on: wait for it again, that costs nothing.",
-        task,
-    )
-
-
-def task_failed(task: Task) -> TaskFailedError:
-    """Return the error of a task that failed, with Ruxa's reason."""
-    failure = task.failure or Failure()
-    code = f" ({failure.code})" if failure.code else ""
-    return TaskFailedError(
-        f"Task {task.id} failed{code}: {failure.message} "
-        "Change the prompt or the reference, then create it anew.",
-        task,
-    )

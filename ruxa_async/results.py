@@ -42,6 +42,8 @@ class Counts:
     failed: int = 0
     uncertain: int = 0
     unfinished: int = 0
+    #: Jobs that an earlier run has done, by its journal; they count nowhere else.
+    skipped: int = 0
 
     @property
     def ended(self) -> int:
@@ -61,6 +63,7 @@ class Results:
         self._given_back: list[Job] = []
         self._fault: Exception | None = None
         self._closed = False
+        self._busy: set[str] = set()
         self._moved = asyncio.Event()
 
     @property
@@ -73,6 +76,10 @@ class Results:
         """Whether the reader lags behind."""
         return len(self._outcomes) >= _BACKLOG
 
+    def is_busy(self, key: str) -> bool:
+        """Whether a job of that key was started and has no outcome."""
+        return key in self._busy
+
     async def moved(self) -> None:
         """Wait until something has happened."""
         self._moved.clear()
@@ -80,18 +87,30 @@ class Results:
 
     def started(self, job: Job) -> None:
         """Note that a job was pulled."""
+        self._busy.add(job.key)
         self._count(started=1)
         tell(self._observer, Event(EventKind.JOB_STARTED, key=job.key))
 
     def give_back(self, job: Job) -> None:
         """Note that a job was not started after all."""
         self._given_back.append(job)
+        self._busy.discard(job.key)
         self._count(started=-1)
         self._moved.set()
+
+    def recall(self, outcome: Outcome) -> None:
+        """Hand out what became of a job in an earlier run."""
+        self._count(started=1)
+        self.deliver(outcome)
+
+    def skip(self) -> None:
+        """Note a job that an earlier run has done."""
+        self._count(skipped=1)
 
     def deliver(self, outcome: Outcome) -> None:
         """Note what became of a job, and keep it for the reader."""
         kind = _KINDS[type(outcome)]
+        self._busy.discard(outcome.job.key)
         self._count(**{kind.removeprefix("job_"): 1})
         self._outcomes.append(outcome)
         self._moved.set()

@@ -11,7 +11,8 @@ from attrs import define, field
 
 from ruxa_async import Pace, Poll, Task, TaskState
 from ruxa_async.births import Birth
-from ruxa_async.follow import Ending, Follower, Watch
+from ruxa_async.endings import Ending
+from ruxa_async.follow import Follower, Watch
 from ruxa_async.lane import Caller, Lane
 from ruxa_async.policy.pace import Pacer
 

@@ -26,6 +26,16 @@ class OwnedTasks:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    async def heard_out(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine to its end even if the caller is cancelled, who leaves at once.
+
+        A shield would not do: native cancellation goes through anyio's.
+        """
+        task = self.start(work)
+        task.add_done_callback(_look)
+        await asyncio.wait((task,))
+        return task.result()
+
     async def finish(self) -> None:
         """Wait until all have ended by themselves."""
         while self._tasks:
@@ -36,3 +46,9 @@ class OwnedTasks:
         for task in self._tasks:
             task.cancel()
         await self.finish()
+
+
+def _look(task: asyncio.Task[Any]) -> None:
+    """Look at an error that nobody waits for any more: the loop would complain of it."""
+    if not task.cancelled():
+        task.exception()

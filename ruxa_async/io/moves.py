@@ -1,0 +1,211 @@
+"""WHAT HAPPENS TO JOBS: each move is checked against the table, committed, or rescued."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from ruxa_async.errors import JournalError, RuxaError
+from ruxa_async.io.commits import Commits
+from ruxa_async.io.entries import error_text, outcome_text
+from ruxa_async.io.lifeboat import Lifeboat, Rescued
+from ruxa_async.jobs import Job
+from ruxa_async.policy.lifecycle import JobState, Move, after
+from ruxa_async.tasks import Task
+from ruxa_async.wire.identity import identify
+
+if TYPE_CHECKING:
+    from ruxa_async.io.store import Change, Store
+
+__all__ = ["JobRecord", "Moves"]
+
+_logger = logging.getLogger("ruxa_async")
+
+
+class Moves:
+    """The jobs that this run deals with, and what happens to them.
+
+    Args:
+        store: writes it down.
+        lifeboat: takes what cannot be written.
+        is_fault: whether a single change is at fault for an error.
+        whole: whether to keep recipes, and what Ruxa said, once a job succeeded.
+    """
+
+    def __init__(
+        self,
+        store: "Store",
+        lifeboat: Lifeboat,
+        is_fault: Callable[[Exception], bool],
+        *,
+        whole: bool,
+    ) -> None:
+        self._store = store
+        self._lifeboat = lifeboat
+        self._whole = whole
+        self.commits: Commits[Change] = Commits(store.database.write, is_fault)
+        self._states: dict[str, JobState] = {}
+        self._unanswered: set[str] = set()
+        self._answered = asyncio.Event()
+        #: Why nothing can be written any more: then nothing more is sent.
+        self.fault: JournalError | None = None
+
+    def state(self, key: str) -> JobState | None:
+        """Return where a job stands; None: this run does not deal with it."""
+        return self._states.get(key)
+
+    def take_on(self, key: str, state: JobState) -> None:
+        """Deal with a job from here on.
+
+        Args:
+            key: of the job.
+            state: where it stands.
+        """
+        self._states[key] = state
+
+    def move(self, key: str, move: Move, **fields: Any) -> "asyncio.Future[None]":
+        """Move a job on; what is returned is done once that is committed.
+
+        Args:
+            key: of a job that was taken on.
+            move: what happens to it.
+            fields: further columns of its row.
+
+        Raises:
+            IllegalMoveError: its state does not allow it.
+        """
+        before = self._states[key]
+        state = after(before, move)
+        if state in {JobState.SENDING, JobState.RUNNING}:
+            self._states[key] = state
+        else:
+            del self._states[key]
+        return self.commits.add(self._store.move(key, before, state, fields))
+
+    async def sending(self, job: Job) -> None:
+        """Note that a job is about to be sent; on return that is on the disk.
+
+        Args:
+            job: one that is queued, or new.
+
+        Raises:
+            JournalError: it cannot be noted, so nothing may be sent.
+        """
+        if self.fault is not None:
+            raise JournalError(f"{self.fault} Nothing more is sent.") from self.fault
+        claim = self._store.claim(job.key, identify(job.recipe))
+        self._states[job.key] = after(self._states.get(job.key, JobState.QUEUED), Move.SEND)
+        try:
+            await self.commits.add(claim)
+        except JournalError as error:
+            del self._states[job.key]
+            self._broke(error)
+            raise
+        except asyncio.CancelledError:
+            self.move(job.key, Move.REFUSE)  # behind the claim: nothing was sent
+            raise
+        self._unanswered.add(job.key)
+
+    async def answered(
+        self, key: str, move: Move, task_id: str | None = None, error: RuxaError | None = None
+    ) -> None:
+        """Note what became of a create; on return that is on the disk, or in the lifeboat.
+
+        Args:
+            key: of the job.
+            move: what the answer, or its lack, means.
+            task_id: where Ruxa named the task.
+            error: what came instead.
+        """
+        try:
+            # A callback may have been faster.
+            if self._states.get(key) is JobState.SENDING:
+                said = None if error is None or move is Move.REFUSE else error_text(error)
+                await self.move(key, move, task_id=task_id, error=said)
+        except JournalError as fault:
+            self._rescue(Rescued(key, after(JobState.SENDING, move).value, task_id), fault)
+        finally:
+            self._unanswered.discard(key)
+            self._answered.set()
+
+    def _broke(self, fault: JournalError) -> None:
+        self.fault = self.fault or fault
+
+    def _rescue(self, job: Rescued, fault: JournalError) -> None:
+        self._broke(fault)
+        what = f"job {job.key} is {job.state}" + (f" as task {job.task_id}" if job.task_id else "")
+        try:
+            self._lifeboat.save(job)
+        except OSError as error:
+            _logger.critical("write this down: %s. %s The lifeboat: %s", what, fault, error)
+        else:
+            where = self._lifeboat.path
+            _logger.critical("%s. %s It is noted in %s for the next start.", what, fault, where)
+
+    def ended(
+        self,
+        key: str,
+        task: Task | None,
+        paths: Iterable[Path] = (),
+        error: RuxaError | None = None,
+    ) -> "asyncio.Future[None]":
+        """Note how a running job ended; what is returned is done once that is committed.
+
+        Args:
+            key: of the job.
+            task: in its end state, where it reached one.
+            paths: of its files.
+            error: why it failed; None: it succeeded.
+        """
+        if key not in self._states:  # a callback was faster
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            return done
+        whole = self._whole or error is not None
+        return self.move(
+            key,
+            Move.SUCCEED if error is None else Move.FAIL,
+            outcome=None if task is None else outcome_text(task, paths, whole=whole),
+            error=None if error is None else error_text(error),
+            forget=not whole,
+        )
+
+    def record(self, job: Job) -> "JobRecord":
+        """Return where the life of a job's create is written down.
+
+        Args:
+            job: one that is queued, or new.
+        """
+        return JobRecord(self, job)
+
+    async def heard_out(self) -> None:
+        """Wait for the answers to all creates that were sent."""
+        while self._unanswered:
+            self._answered.clear()
+            await self._answered.wait()
+
+    async def finish(self) -> None:
+        """Wait for all answers, and write everything down."""
+        await self.heard_out()
+        await self.commits.finish()
+
+
+@frozen
+class JobRecord:
+    """The life of one job's create, as it is written down."""
+
+    moves: Moves
+    job: Job
+
+    async def sending(self) -> None:
+        """Note that it is about to leave."""
+        await self.moves.sending(self.job)
+
+    async def answered(
+        self, move: Move, task_id: str | None = None, error: RuxaError | None = None
+    ) -> None:
+        """Note what became of it."""
+        await self.moves.answered(self.job.key, move, task_id, error)

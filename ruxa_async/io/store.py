@@ -1,0 +1,186 @@
+"""What the journal asks of its tables, and what it writes into them."""
+
+import json
+import time
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import cattrs
+from sqlalchemy import Select, Update, func, select, update
+
+from ruxa_async.io.database import Change, Database, FaultyChangeError
+from ruxa_async.io.entries import Entry, entry_of
+from ruxa_async.io.lifeboat import Rescued
+from ruxa_async.io.tables import Write, delivery, duration, job, lane
+from ruxa_async.policy.lifecycle import JobState
+from ruxa_async.policy.pace import Learned
+from ruxa_async.wire.identity import Identity
+
+__all__ = ["Change", "Store"]
+
+#: How many durations are kept; older ones are forgotten.
+_SAMPLES: Final = 5_000
+_NO_FIELDS: Final[Mapping[str, Any]] = {
+    "error": None,
+    "outcome": None,
+    "task_id": None,
+    "accepted_at": None,
+    "forget": False,
+}
+
+
+class Store:
+    """The journal's rows.
+
+    Args:
+        where: a path or a URL.
+        read_only: whether nothing may be changed.
+        forget: whether what is deleted must not be found in the file any more.
+    """
+
+    def __init__(self, where: str | Path, *, read_only: bool, forget: bool) -> None:
+        self.database: Database = Database(where, read_only=read_only, forget=forget)
+
+    @staticmethod
+    def is_fault(error: Exception) -> bool:
+        """Whether a single change is at fault for an error."""
+        return isinstance(error, FaultyChangeError)
+
+    # What is read.
+
+    async def find(self, keys: Collection[str]) -> list[Entry]:
+        """Return the entries of those keys that are known."""
+        return await self._entries(select(job).where(job.c.key.in_(list(keys))))
+
+    async def holders(self, task_id: str) -> list[Entry]:
+        """Return the entries that have a task."""
+        return await self._entries(select(job).where(job.c.task_id == task_id))
+
+    async def page(self, start: str, state: JobState | None, most: int) -> list[Entry]:
+        """Return the entries behind a key, in the order of their keys."""
+        query = select(job).where(job.c.key > start).order_by(job.c.key).limit(most)
+        return await self._entries(query if state is None else query.where(job.c.state == state))
+
+    async def _entries(self, query: Select[Any]) -> list[Entry]:
+        return [entry_of(row) for row in await self.database.rows(query)]
+
+    async def counts(self) -> dict[JobState, int]:
+        """Return how many jobs are in each state."""
+        query = select(job.c.state, func.count().label("jobs")).group_by(job.c.state)
+        rows = await self.database.rows(query)
+        found = {row["state"]: int(row["jobs"]) for row in rows}
+        return {state: found.get(state, 0) for state in JobState}
+
+    async def learned(self, name: str) -> Learned | None:
+        """Return what the pacer of a lane had learned."""
+        rows = await self.database.rows(select(lane.c.learned).where(lane.c.name == name))
+        try:
+            return cattrs.structure(json.loads(rows[0]["learned"]), Learned) if rows else None
+        except (cattrs.BaseValidationError, ValueError):
+            return None  # another version learned it: it is learned anew
+
+    async def durations(self) -> list[tuple[tuple[str, str], float, float]]:
+        """Return kind, last age seen running, and age seen ended, of the last tasks."""
+        query = select(duration).order_by(duration.c.noted_at.desc()).limit(_SAMPLES)
+        rows = await self.database.rows(query)
+        return [((r["model"], r["length"]), r["running_at"], r["ended_at"]) for r in rows]
+
+    async def has_seen(self, delivery_id: str) -> bool:
+        """Whether a callback came before."""
+        return bool(await self.database.rows(select(delivery.c.id).filter_by(id=delivery_id)))
+
+    # What is written.
+
+    async def recover(self, rescued: Iterable[Rescued], note: str) -> None:
+        """Write down what was rescued; what else was being sent has become uncertain.
+
+        Args:
+            rescued: from the lifeboat.
+            note: why the rest is uncertain.
+        """
+        sending = job.c.state == JobState.SENDING
+        lost = update(job).where(sending).values(state=JobState.UNCERTAIN, error=note)
+        latest = duration.select().order_by(duration.c.noted_at.desc())
+        edge = latest.with_only_columns(duration.c.noted_at).offset(_SAMPLES).limit(1)
+        old = duration.delete().where(duration.c.noted_at <= edge.scalar_subquery())
+        await self.database.run(*map(_saved, rescued), lost, old)
+
+    @staticmethod
+    def claim(key: str, identity: Identity) -> Change:
+        """Return the change that notes a job as about to be sent."""
+        now = time.time()
+        values = {
+            "key": key,
+            "state": JobState.SENDING.value,
+            "digest": identity.digest,
+            "recipe": identity.text,
+            "task_id": None,
+            "attempt": 1,
+            "error": None,
+            "outcome": None,
+            "created_at": now,
+            "sent_at": now,
+            "accepted_at": None,
+            "ended_at": None,
+        }
+        return Change(Write.CLAIM, values, key)
+
+    @staticmethod
+    def move(key: str, before: JobState, state: JobState, fields: Mapping[str, Any]) -> Change:
+        """Return the change that moves a job on."""
+        now = time.time()
+        values = {
+            **_NO_FIELDS,
+            **fields,
+            "of": key,
+            "before": before.value,
+            "state": state.value,
+            "ended_at": now if state.ended else None,
+        }
+        if state is JobState.RUNNING:
+            values["accepted_at"] = now
+        return Change(Write.MOVE, values, key)
+
+    @staticmethod
+    def note_learned(name: str, learned: Learned) -> Change:
+        """Return the change that keeps what a pacer has learned."""
+        text = json.dumps(cattrs.unstructure(learned))
+        values = {"name": name, "learned": text, "noted_at": time.time()}
+        return Change(Write.LEARNED, values, f"lane {name}")
+
+    @staticmethod
+    def note_duration(task_id: str, kind: tuple[str, str], running: float, ended: float) -> Change:
+        """Return the change that keeps how long a task took."""
+        values = {
+            "task_id": task_id,
+            "model": kind[0],
+            "length": kind[1],
+            "running_at": running,
+            "ended_at": ended,
+            "noted_at": time.time(),
+        }
+        return Change(Write.DURATION, values, f"duration {task_id}")
+
+    @staticmethod
+    def note_delivery(delivery_id: str, key: str, task_id: str, state: str) -> Change:
+        """Return the change that keeps that a callback was seen."""
+        values = {
+            "id": delivery_id,
+            "key": key,
+            "task_id": task_id,
+            "state": state,
+            "seen_at": time.time(),
+        }
+        return Change(Write.DELIVERY, values, f"delivery {delivery_id}")
+
+
+def _saved(rescued: Rescued) -> Update:
+    """Return the statement that writes down what could not be committed in its time."""
+    open_states = (JobState.SENDING.value, JobState.UNCERTAIN.value)
+    values: dict[str, Any] = {"state": rescued.state, "accepted_at": time.time()}
+    if rescued.task_id is not None:
+        values["task_id"] = rescued.task_id
+    return (
+        update(job).where(job.c.key == rescued.key, job.c.state.in_(open_states)).values(**values)
+    )

@@ -1,0 +1,180 @@
+"""The journal's tables, and the statements on them: the same for SQLite and PostgreSQL."""
+
+import enum
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Index,
+    Insert,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    Update,
+    bindparam,
+    case,
+    func,
+    null,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ruxa_async.policy.lifecycle import JobState
+
+__all__ = [
+    "METADATA",
+    "STEPS",
+    "Write",
+    "about",
+    "delivery",
+    "duration",
+    "job",
+    "lane",
+    "statements",
+]
+
+METADATA: Final = MetaData()
+
+#: What the journal is: its version, and the process that has it open.
+about: Final = Table(
+    "journal",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+#: Each job that was ever about to be sent.
+job: Final = Table(
+    "job",
+    METADATA,
+    Column("key", String, primary_key=True),
+    Column("state", String, nullable=False),
+    #: Of the recipe: what tells whether it was changed.
+    Column("digest", String, nullable=False),
+    #: The recipe in canonical JSON; null where it was forgotten on purpose.
+    Column("recipe", Text),
+    Column("task_id", String),
+    #: How often it was about to be sent.
+    Column("attempt", Integer, nullable=False),
+    Column("error", Text),
+    Column("outcome", Text),
+    # Unix time.
+    Column("created_at", Float, nullable=False),
+    Column("sent_at", Float, nullable=False),
+    Column("accepted_at", Float),
+    Column("ended_at", Float),
+    Index("job_task_id", "task_id"),
+    Index("job_state_key", "state", "key"),
+)
+
+#: What the pacer has learned, by lane.
+lane: Final = Table(
+    "lane",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("learned", Text, nullable=False),
+    Column("noted_at", Float, nullable=False),
+)
+
+#: How old tasks were when they were last seen running, and when they were seen to have ended.
+duration: Final = Table(
+    "duration",
+    METADATA,
+    Column("task_id", String, primary_key=True),
+    Column("model", String, nullable=False),
+    Column("length", String, nullable=False),
+    Column("running_at", Float, nullable=False),
+    Column("ended_at", Float, nullable=False),
+    Column("noted_at", Float, nullable=False),
+    Index("duration_noted_at", "noted_at"),
+)
+
+#: Callbacks that were seen.
+delivery: Final = Table(
+    "delivery",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("key", String),
+    Column("task_id", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("seen_at", Float, nullable=False),
+)
+
+
+def _first(connection: Connection) -> None:
+    METADATA.create_all(connection)
+
+
+#: What makes each version of the schema out of the one before; the first makes it out of nothing.
+STEPS: Final = (_first,)
+
+
+class Write(enum.Enum):
+    """The changes that there are."""
+
+    CLAIM = enum.auto()
+    MOVE = enum.auto()
+    LEARNED = enum.auto()
+    DURATION = enum.auto()
+    DELIVERY = enum.auto()
+    ABOUT = enum.auto()
+
+
+def statements(dialect: str) -> Mapping[Write, Insert | Update]:
+    """Return the statement of each change.
+
+    Args:
+        dialect: ``"sqlite"`` or ``"postgresql"``: they spell "or else" differently.
+    """
+    insert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
+
+    def replace(table: Table) -> Any:
+        new = insert(table)
+        values = {c.name: new.excluded[c.name] for c in table.columns if not c.primary_key}
+        names = [c.name for c in table.primary_key]
+        return new.on_conflict_do_update(index_elements=names, set_=values)
+
+    return {
+        Write.CLAIM: _claim(insert(job)),
+        Write.MOVE: _move(),
+        Write.LEARNED: replace(lane),
+        Write.DURATION: insert(duration).on_conflict_do_nothing(),
+        Write.DELIVERY: insert(delivery).on_conflict_do_nothing(),
+        Write.ABOUT: replace(about),
+    }
+
+
+def _claim(new: Any) -> Any:
+    """Write a job down as about to be sent: a new one, or one that is queued."""
+    again = {
+        "state": new.excluded.state,
+        "attempt": job.c.attempt + 1,
+        "sent_at": new.excluded.sent_at,
+        "error": null(),
+    }
+    queued = job.c.state == JobState.QUEUED.value
+    return new.on_conflict_do_update(index_elements=["key"], set_=again, where=queued)
+
+
+def _move() -> Update:
+    """Move a job from the state it is in; where it is in another, nothing happens."""
+    text, moment = Text(), Float()
+    return (
+        update(job)
+        .where(job.c.key == bindparam("of"), job.c.state == bindparam("before"))
+        .values(
+            state=bindparam("state"),
+            error=bindparam("error", type_=text),
+            outcome=bindparam("outcome", type_=text),
+            task_id=func.coalesce(bindparam("task_id", type_=String()), job.c.task_id),
+            accepted_at=func.coalesce(bindparam("accepted_at", type_=moment), job.c.accepted_at),
+            ended_at=bindparam("ended_at", type_=moment),
+            recipe=case((bindparam("forget", type_=Boolean()), null()), else_=job.c.recipe),
+        )
+    )

@@ -1,0 +1,162 @@
+"""ONE CREATE THAT LEAVES: heard out, told and written down, whatever becomes of its caller."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from ruxa_async.births import Births
+from ruxa_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectError,
+    InsufficientCreditsError,
+    JournalError,
+    RateLimitError,
+    ResponseError,
+    RuxaError,
+    UncertainError,
+)
+from ruxa_async.events import Event, EventKind, Observer, tell
+from ruxa_async.io.owned import OwnedTasks
+from ruxa_async.lane import NotWantedError
+from ruxa_async.policy.lifecycle import Move
+from ruxa_async.tasks import Task
+
+__all__ = ["Outbox", "Record"]
+
+_logger = logging.getLogger("ruxa_async")
+
+_CUT_OFF: Final = "The client closed on a create: it may have been accepted and charged."
+
+
+class Record(Protocol):
+    """Where the life of one create is written down; each call returns once that is certain."""
+
+    async def sending(self) -> None:
+        """Note that it is about to leave; an error keeps it from leaving."""
+
+    async def answered(
+        self, move: Move, task_id: str | None = None, error: RuxaError | None = None
+    ) -> None:
+        """Note what became of it."""
+
+
+class Outbox:
+    """The creates that are on their way.
+
+    Args:
+        observe: told what happens to them.
+        orphaned: called with the id of a task whose caller has gone.
+    """
+
+    def __init__(self, observe: Observer | None, orphaned: Callable[[str], None]) -> None:
+        self._observe = observe
+        self._orphaned = orphaned
+        self._sending = OwnedTasks()
+        #: What was created in the last two minutes.
+        self.births: Births = Births()
+
+    async def send(
+        self, work: Coroutine[Any, Any, Task], kind: tuple[str, str], record: Record | None
+    ) -> Task:
+        """Run a create to its end even if the caller is cancelled, who leaves at once.
+
+        A shield would not do: native cancellation goes through anyio's.
+
+        Args:
+            work: sends it, once.
+            kind: of the task.
+            record: where its life is written down.
+        """
+        sending = self._sending.start(self._noted(work, kind, record))
+        try:
+            await asyncio.wait((sending,))
+        except asyncio.CancelledError:
+            sending.add_done_callback(self._left_alone)
+            raise
+        return sending.result()
+
+    async def finish(self) -> None:
+        """Wait for the answers to all creates; where even that is cancelled, they are cut off."""
+        try:
+            await self._sending.finish()
+        finally:
+            await self._sending.cancel()
+
+    async def _noted(
+        self, work: Awaitable[Task], kind: tuple[str, str], record: Record | None
+    ) -> Task:
+        """Write down and tell what became of a create, in this order."""
+        try:
+            task = await work
+        except asyncio.CancelledError:
+            cut_off = UncertainError(_CUT_OFF)
+            await self._failed(cut_off, record)
+            raise cut_off from None
+        except Exception as error:
+            await self._failed(error, record)
+            raise
+        if record is not None:
+            await record.answered(Move.ACCEPT, task.id)
+        self.births.add(task.id, kind)
+        self._tell(EventKind.CREATE_ACCEPTED, task.id)
+        return task
+
+    async def _failed(self, error: Exception, record: Record | None) -> None:
+        known = error if isinstance(error, RuxaError) else UncertainError(repr(error))
+        if record is not None and not isinstance(error, JournalError):
+            await record.answered(move_of(error), known.task_id, known)
+        if known is error:
+            event = next(event for cause, event in _EVENTS if isinstance(error, cause))
+            self._tell(event, known.task_id, known)
+
+    def _left_alone(self, sending: asyncio.Task[Task]) -> None:
+        if sending.cancelled():  # before its first step: nothing was sent
+            return
+        error = sending.exception()
+        if error is None:
+            task = sending.result()
+            self._orphaned(task.id)
+            _logger.warning("task %s was created for a caller that was cancelled: it runs", task.id)
+            self._tell(EventKind.CREATE_ORPHANED, task.id)
+        elif not isinstance(error, _UNSENT):
+            _logger.warning("a create whose caller was cancelled: %s", error)
+            known = error if isinstance(error, RuxaError) else None
+            self._tell(EventKind.CREATE_ORPHANED, known.task_id if known else None, known)
+
+    def _tell(
+        self, kind: EventKind, task_id: str | None = None, error: RuxaError | None = None
+    ) -> None:
+        if self._observe is not None:
+            tell(self._observe, Event(kind, task_id, error))
+
+
+_EVENTS: Final[tuple[tuple[type[RuxaError], EventKind], ...]] = (
+    (RateLimitError, EventKind.CREATE_REFUSED),
+    (UncertainError, EventKind.CREATE_UNCERTAIN),
+    (RuxaError, EventKind.CREATE_FAILED),
+)
+
+#: Nothing was accepted, so nobody needs to hear of it whose caller has gone.
+_UNSENT: Final = (ConnectError, ResponseError, JournalError, NotWantedError)
+#: Certain: nothing was accepted, and the job is not at fault.
+_INNOCENT: Final = (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectError,
+    InsufficientCreditsError,
+    NotWantedError,
+    RateLimitError,
+)
+
+
+def move_of(error: Exception) -> Move:
+    """Return what an error of a create means for its job.
+
+    Args:
+        error: that came instead of a task.
+    """
+    if isinstance(error, _INNOCENT):
+        return Move.REFUSE
+    return Move.FAIL if isinstance(error, ResponseError) else Move.LOSE
