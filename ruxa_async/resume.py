@@ -1,6 +1,6 @@
 """WHAT AN EARLIER RUN HAS LEFT: what is done is passed over, what runs is gone on with."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -56,7 +56,7 @@ class Resume:
         Raises:
             JournalError: it cannot be read.
         """
-        await self._journal.moves.heard_out()  # an earlier batch may have left some on their way
+        await self._journal.moves.finish()  # an earlier batch may have left some on their way
         learned = await self._journal.learned(self._lane)
         if learned is not None:
             self._ruxa.pacer.restore(learned)
@@ -82,24 +82,31 @@ class Resume:
         while fault is None:
             await place()
             page, fault = await _pull(jobs, most)
-            known = await self._journal.find([job.key for job in page])
-            wanted = [job for job in page if not self._is_done(job, known.get(job.key))]
-            for job in wanted:
+            wanted = await self._look_up(page)
+            for job, entry in wanted:
                 await place()
-                yield job, self._task_of(known.get(job.key))
+                yield job, self._task_of(entry)
             most = min(2 * most, _PAGE) if ahead and not wanted else 1
         if not isinstance(fault, StopAsyncIteration):
             raise fault
 
-    def _is_done(self, job: Job, entry: Entry | None) -> bool:
+    async def _look_up(self, page: list[Job]) -> list[tuple[Job, Entry | None]]:
+        """Return which of some jobs are to be done, and what is known of them."""
+        # Asked first: what ends while the journal is read would be neither busy nor done.
+        busy = {job.key for job in page if self._results.is_busy(job.key)}
+        found = await self._journal.find([job.key for job in page])
+        known = [(job, found.get(job.key)) for job in page]
+        return [(job, entry) for job, entry in known if not self._is_done(job, entry, busy)]
+
+    def _is_done(self, job: Job, entry: Entry | None, busy: Container[str]) -> bool:
         """Whether nothing is to be done for a job; what has to be told of it is told."""
         if entry is not None and entry.digest != identify(job.recipe).digest:
             raise JournalError(
                 f"Job {job.key} was another recipe in an earlier run ({entry.state.value}): give "
                 "the changed one a key of its own."
             )
-        if entry is None or self._results.is_busy(job.key):
-            return self._results.is_busy(job.key)
+        if entry is None or job.key in busy:
+            return job.key in busy
         if entry.state is JobState.SENDING:
             raise JournalError(f"Job {job.key} is being sent by another batch just now.")
         outcome = outcome_of(entry, job)

@@ -88,10 +88,10 @@ def test_equal_prompts_are_no_duplicates(ruxa: Ruxa) -> None:
 def test_outcomes_are_lines_of_json(ruxa: Ruxa) -> None:
     """With --json standard output is one line for each outcome, all with the same fields."""
     ran = ruxa("batch", prompts(3), *FAST, "--json", "--download", "videos")
-    assert Counter(line["key"] for line in ran.lines) == Counter(["1", "2", "3"])
+    assert Counter(line["line"] for line in ran.lines) == Counter([1, 2, 3])
     for line in ran.lines:
         assert list(line) == [
-            *("key", "outcome", "task_id", "urls", "files", "character_ids", "error")
+            *("key", "line", "outcome", "task_id", "urls", "files", "character_ids", "error")
         ]
         assert (line["outcome"], line["error"]) == ("succeeded", None)
         assert Path(line["files"][0]).is_file()
@@ -126,13 +126,13 @@ def test_failures_are_told_and_counted(ruxa: Ruxa, served: Sandbox) -> None:
     ran = ruxa("batch", "a.txt")
     assert ran.code == 1
     assert "2 failed: " in ran.err
-    assert {one["key"]: one["outcome"] for one in lines("a.outcomes.jsonl")} == {
-        "1": "succeeded",
-        "2": "failed",
+    assert {one["line"]: one["outcome"] for one in lines("a.outcomes.jsonl")} == {
+        1: "succeeded",
+        2: "failed",
     }
     missing = ruxa("batch", "b.jsonl")
     assert missing.code == 1
-    assert "hen failed: Ruxa answered 404" in missing.err
+    assert "line 1 failed: Ruxa answered 404" in missing.err
     assert len(served.fake.ledger.charges) == 2
 
 
@@ -143,11 +143,15 @@ def test_outcomes_of_an_earlier_run_are_not_paid_for_again(ruxa: Ruxa, served: S
     again = ruxa("batch", prompts(3))
     assert again.code == 2
     assert "--resume goes on with it" in again.err
+    assert not Path("a.journal.db").exists()
     assert Path("a.outcomes.jsonl").read_text() == earlier
     ran = ruxa("batch", "a.txt", "--resume")
     assert ran.code == 0
     assert set(served.fake.ledger.by_prompt()) == {"prompt 1", "prompt 2"}
-    assert answered_keys(Path("a.outcomes.jsonl")) == {"1", "2", "3"}
+    assert {
+        one["line"]
+        for one in map(json.loads, Path("a.outcomes.jsonl").read_text().splitlines()[2:])
+    } == {2, 3}
     done = ruxa("batch", "a.txt", "--resume")
     assert done.code == 0
     assert len(served.fake.ledger.charges) == 2
@@ -230,9 +234,9 @@ def test_standard_input_is_read_as_it_comes(ruxa: Ruxa) -> None:
         assert running.stdout is not None
         running.stdin.write("a fox\n")
         running.stdin.flush()
-        assert json.loads(running.stdout.readline())["key"] == "1"
+        assert json.loads(running.stdout.readline())["line"] == 1
         rest, _ = running.communicate("an owl\n", timeout=20)
-    assert json.loads(rest)["key"] == "2"
+    assert json.loads(rest)["line"] == 2
     assert running.returncode == 0
 
 
@@ -277,10 +281,7 @@ def test_the_second_interrupt_leaves(interrupted: "subprocess.Popen[str]") -> No
     assert interrupted.returncode == 130
     assert "2 left running" in out
     left = {one["key"]: one for one in lines("o.jsonl")}
-    assert {key: one["outcome"] for key, one in left.items()} == {
-        "1": "unfinished",
-        "2": "unfinished",
-    }
+    assert [one["outcome"] for one in left.values()] == ["unfinished"] * 2
     assert all(f"  {one['task_id']}\n" in err for one in left.values())
 
 
@@ -335,8 +336,8 @@ def test_a_line_that_was_cut_off_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "o.jsonl"
     path.write_text('{"key": "1", "outcome": "succeeded"}\n{"key": "2"')
     with open_outlet(path, to_stdout=False, resume=True) as outlet:
-        outlet.write({"key": "3", "outcome": "failed"})
-    assert answered_keys(path) == {"1", "3"}
+        outlet.write({"key": "3", "line": 1, "outcome": "failed"})
+    assert answered_keys(path) == {"1", "line 1", "3"}
 
 
 def test_a_reader_that_leaves_loses_no_outcome(ruxa: Ruxa) -> None:

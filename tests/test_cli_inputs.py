@@ -10,6 +10,7 @@ from ruxa_async.cli.exits import CommandError
 from ruxa_async.cli.inputs import Source, count, read_jobs
 from ruxa_async.cli.recipes import Defaults, RecipeOptions, defaults_of
 from ruxa_async.jobs import Job
+from ruxa_async.wire.identity import StableKeys
 
 NO_DEFAULTS = Defaults()
 
@@ -24,6 +25,11 @@ def recipes(found: Source, defaults: Defaults = NO_DEFAULTS) -> list[Recipe]:
     return [job.recipe for job in read_jobs(found, defaults)]
 
 
+def stable(recipe: Recipe, line: int) -> Job:
+    """Return the job of a recipe that nobody named."""
+    return Job(StableKeys().key(recipe), recipe, line)
+
+
 def fault(found: Source, defaults: Defaults = NO_DEFAULTS) -> str:
     with pytest.raises(CommandError) as caught:
         list(read_jobs(found, defaults))
@@ -31,11 +37,11 @@ def fault(found: Source, defaults: Defaults = NO_DEFAULTS) -> str:
 
 
 def test_a_text_is_one_prompt_a_line(tmp_path: Path) -> None:
-    """Blank lines are skipped, and a key is the number of its line."""
+    """Blank lines are skipped; a job is named by what it says, and knows its line."""
     found = source(tmp_path, "a.txt", "\ufeffa fox\r\n\n  an owl \n")
     assert list(read_jobs(found, NO_DEFAULTS)) == [
-        Job("1", Sora2("a fox")),
-        Job("3", Sora2("an owl")),
+        stable(Sora2("a fox"), 1),
+        stable(Sora2("an owl"), 3),
     ]
     assert count(found) == 2
 
@@ -50,9 +56,9 @@ def test_objects_are_recipes(tmp_path: Path) -> None:
         '{"model": "veo", "prompt": "a hen", "length": 5, "layout": "nested"}\n',
     )
     assert list(read_jobs(found, NO_DEFAULTS)) == [
-        Job("fox", Sora2("a fox", seconds=10)),
-        Job("7", NanoBanana("an owl")),
-        Job("3", Generation("veo", {"prompt": "a hen", "length": 5}, layout="nested")),
+        Job("fox", Sora2("a fox", seconds=10), 1),
+        Job("7", NanoBanana("an owl"), 2),
+        stable(Generation("veo", {"prompt": "a hen", "length": 5}, layout="nested"), 3),
     ]
 
 
@@ -77,8 +83,9 @@ def test_cells_become_values(tmp_path: Path) -> None:
                 seconds=15,
                 extra={"seed": 1},
             ),
+            2,
         ),
-        Job("4", Sora2("true")),
+        stable(Sora2("true"), 4),
     ]
     assert count(found) == 2
 

@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from ruxa_async import __version__
 from ruxa_async.cli.exits import CommandError, Exit, explain, lone
+from ruxa_async.cli.journal import journal
 from ruxa_async.cli.options import (
     BatchOptions,
     PaceOptions,
@@ -36,6 +37,8 @@ app: App = App(
     help="Videos and images from the Ruxa AI generation API. The key comes from RUXA_API_KEY.",
     suppress_keyboard_interrupt=False,
 )
+
+app.command(journal)
 
 _RECIPE: Final = RecipeOptions()
 _SERVICE: Final = ServiceOptions()
@@ -144,16 +147,21 @@ async def batch(
     Args:
         file: txt (a prompt a line), jsonl or csv (fields, and perhaps a key); - is standard input.
     """
-    from ruxa_async.cli.batch import Plan, default_output, run_batch
+    from ruxa_async.cli.batch import Plan, default_journal, default_output, run_batch
     from ruxa_async.cli.inputs import Source
 
     source = Source.of(file, options.format)
     silent = trial.sandbox or (service.json and not options.resume)
+    output = options.output or (None if silent else default_output(source))
+    remembered = None if trial.sandbox else default_journal(source, output, resume=options.resume)
     plan = Plan(
         source=source,
         defaults=defaults_of(recipe),
         service=_service(service, trial, pace),
-        output=options.output or (None if silent else default_output(source)),
+        output=output,
+        journal=None if options.no_journal else options.journal or remembered,
+        forget_prompts=options.forget_prompts,
+        replay=options.replay,
         as_json=service.json,
         download=waiting.download,
         in_flight=options.in_flight,

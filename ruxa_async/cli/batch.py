@@ -1,7 +1,7 @@
 """`ruxa batch`: a file of prompts becomes a file of outcomes."""
 
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from pathlib import Path
 
 import anyio
@@ -21,8 +21,9 @@ from ruxa_async.cli.session import Service
 from ruxa_async.cli.speech import say
 from ruxa_async.client import PATIENCE, Ruxa
 from ruxa_async.errors import RuxaError
+from ruxa_async.io.journal import Journal
 
-__all__ = ["Plan", "default_output", "run_batch"]
+__all__ = ["Plan", "default_journal", "default_output", "run_batch"]
 
 
 @frozen(kw_only=True)
@@ -42,6 +43,17 @@ class Plan:
     timeout: float = PATIENCE
     #: Whether `output` is gone on with.
     resume: bool = False
+    #: Where the journal is; None: there is none.
+    journal: str | None = None
+    #: Whether the journal forgets prompts that are done.
+    forget_prompts: bool = False
+    #: Whether outcomes of earlier runs are written again.
+    replay: bool = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether an earlier run has left a journal to go on with."""
+        return self.journal is not None and ("://" in self.journal or Path(self.journal).exists())
 
 
 async def run_batch(plan: Plan) -> Exit:
@@ -56,21 +68,28 @@ async def run_batch(plan: Plan) -> Exit:
     """
     done_before = _done_before(plan)
     books = Books() if plan.service.sandbox else None
-    run = Run(source=plan.source, defaults=plan.defaults, done_before=done_before, books=books)
+    run = Run(
+        source=plan.source,
+        defaults=plan.defaults,
+        done_before=done_before,
+        books=books,
+        journaled=plan.journal is not None,
+    )
     total = count(plan.source)
     run.total = None if total is None else max(0, total - len(done_before))
-    with open_outlet(plan.output, to_stdout=plan.as_json, resume=plan.resume) as run.outlet:
+    resume = plan.resume or plan.goes_on
+    with open_outlet(plan.output, to_stdout=plan.as_json, resume=resume) as run.outlet:
         try:
             async with plan.service.open(run.heard) as (ruxa, fake):
                 await _drive(plan, run, ruxa)
         finally:
             # However it ends, an impatient third Ctrl-C included: what is paid for is written.
             run.leave()
-    return report(run, fake, output=plan.output, as_json=plan.as_json)
+    return report(run, fake, output=plan.output, journal=plan.journal, as_json=plan.as_json)
 
 
 def _done_before(plan: Plan) -> frozenset[str]:
-    if not plan.resume:
+    if not plan.resume or plan.goes_on:
         return frozenset()
     if plan.output is None:
         raise CommandError("--resume needs the --output of the run to go on with")
@@ -79,20 +98,29 @@ def _done_before(plan: Plan) -> frozenset[str]:
 
 async def _drive(plan: Plan, run: Run, ruxa: Ruxa) -> None:
     display = choose_display(plan.source.shown, plain=plan.as_json and sys.stdout.isatty())
-    batch = Batch(
-        ruxa,
-        run.jobs(),
-        in_flight=plan.in_flight,
-        download_to=plan.download,
-        timeout=plan.timeout,
-    )
-    run.look = lambda: batch.counts
     with anyio.CancelScope() as scope:
         try:
-            with showing(display, run.snapshot), _interruptible(run, batch, scope):
-                await _take_all(run, batch)
+            async with _journal(plan) as journal:
+                batch = Batch(
+                    ruxa,
+                    run.jobs(),
+                    in_flight=plan.in_flight,
+                    download_to=plan.download,
+                    timeout=plan.timeout,
+                    journal=journal,
+                    replay=plan.replay,
+                )
+                run.look = lambda: batch.counts
+                with showing(display, run.snapshot), _interruptible(run, batch, scope):
+                    await _take_all(run, batch)
         except (RuxaError, CommandError) as error:
             run.fault = error
+
+
+def _journal(plan: Plan) -> AbstractAsyncContextManager[Journal | None]:
+    if plan.journal is None:
+        return nullcontext()
+    return Journal.open(plan.journal, store_prompts=not plan.forget_prompts)
 
 
 async def _take_all(run: Run, batch: Batch) -> None:
@@ -126,3 +154,17 @@ def default_output(source: Source) -> Path:
     """
     stem = "stdin" if source.name == STDIN else Path(source.name).stem
     return Path(f"{stem}.outcomes.jsonl")
+
+
+def default_journal(source: Source, output: Path | None, *, resume: bool) -> str | None:
+    """Return where the journal is unless somebody says otherwise: beside the output.
+
+    Args:
+        source: where the jobs are from.
+        output: where the outcomes go.
+        resume: whether outcomes are gone on with, which may be those of a run without a journal.
+    """
+    beside = output or default_output(source)
+    name = beside.name.removesuffix(".jsonl").removesuffix(".outcomes")
+    path = beside.with_name(f"{name}.journal.db")
+    return None if resume and not path.exists() else str(path)

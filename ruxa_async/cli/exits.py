@@ -11,6 +11,7 @@ from ruxa_async.errors import (
     ConfigurationError,
     InsufficientCreditsError,
     InvalidRequestError,
+    JournalError,
     RuxaError,
 )
 
@@ -25,7 +26,7 @@ class Exit(enum.IntEnum):
     FAILED = 1
     #: The command, a setting or the input is wrong.
     USAGE = 2
-    #: The account or the connection is at fault, so nothing more was started.
+    #: The account, the connection or the journal is at fault, so nothing more was started.
     HALTED = 3
     INTERRUPTED = 130
 
@@ -34,7 +35,7 @@ class CommandError(Exception):
     """The command, or what it was given to read, is wrong: one clear line that says where."""
 
 
-_HALTING = (AuthenticationError, InsufficientCreditsError, BatchHaltedError)
+_HALTING = (AuthenticationError, InsufficientCreditsError, BatchHaltedError, JournalError)
 
 
 def explain(error: BaseException) -> Exit:

@@ -13,6 +13,7 @@ from ruxa_async.cli.exits import CommandError
 from ruxa_async.cli.recipes import Defaults
 from ruxa_async.errors import InvalidRequestError
 from ruxa_async.jobs import Job
+from ruxa_async.wire.identity import StableKeys
 
 __all__ = ["STDIN", "Format", "Source", "count", "read_jobs"]
 
@@ -83,7 +84,9 @@ class _Row:
 
 
 def read_jobs(source: Source, defaults: Defaults) -> Iterator[Job]:
-    """Read the jobs of a source as they are asked for.
+    """Read the jobs of a source as they are asked for, each with its line as the context.
+
+    A job without a key is named by what it says, so inserting a line changes no other's name.
 
     Args:
         source: where from.
@@ -92,9 +95,10 @@ def read_jobs(source: Source, defaults: Defaults) -> Iterator[Job]:
     Raises:
         CommandError: naming the file, the line and what is wrong with it.
     """
+    keys = StableKeys()
     for row in _READERS[source.format](source):
         try:
-            yield _job(row, defaults)
+            yield _job(row, defaults, keys)
         except InvalidRequestError as error:
             raise _fault(source, row.line, _told(error)) from error
         except CommandError as error:
@@ -121,12 +125,12 @@ def _count_rows(source: Source) -> int | None:
         return None  # said again, and in time, when the row at fault is read
 
 
-def _job(row: _Row, defaults: Defaults) -> Job:
-    key = row.fields.get("key", row.line)
+def _job(row: _Row, defaults: Defaults, keys: StableKeys) -> Job:
+    key = row.fields.get("key", "by what it says")
     if isinstance(key, bool) or not isinstance(key, str | int) or not str(key).strip():
         raise CommandError(f"key: {key!r} is not allowed; it may be a text or a whole number")
-    fields = {name: row.fields[name] for name in row.fields if name != "key"}
-    return Job(str(key), defaults.recipe(fields))
+    recipe = defaults.recipe({name: row.fields[name] for name in row.fields if name != "key"})
+    return Job(str(key) if "key" in row.fields else keys.key(recipe), recipe, context=row.line)
 
 
 def _told(error: InvalidRequestError) -> str:

@@ -62,8 +62,20 @@ class BatchOptions:
         Path | None,
         _says("A line of JSON for each outcome; by default FILE's name with .outcomes.jsonl."),
     ] = None
+    journal: Annotated[
+        str | None,
+        _says(
+            "Remembers what is paid for, so that the same command goes on: a file, or a "
+            "postgresql:// URL; by default beside the output, none with --sandbox."
+        ),
+    ] = None
+    no_journal: Annotated[bool, _says("Without a journal.")] = False
+    forget_prompts: Annotated[
+        bool, _says("Keep no prompt in the journal once its video is done.")
+    ] = False
+    replay: Annotated[bool, _says("Write the outcomes of earlier runs again.")] = False
     resume: Annotated[
-        bool, _says("Go on with the output of an earlier run: what has an outcome is done.")
+        bool, _says("Go on with the output of a run without a journal: outcomes there are done.")
     ] = False
     in_flight: Annotated[
         int | None, _says("Tasks that may run at once.", validators.Number(gte=1))

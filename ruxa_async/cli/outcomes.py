@@ -17,6 +17,7 @@ from ruxa_async.tasks import Task
 __all__ = [
     "Outlet",
     "answered_keys",
+    "by_line",
     "error_fields",
     "left_record",
     "open_outlet",
@@ -31,7 +32,8 @@ def record(outcome: Outcome) -> dict[str, Any]:
     Args:
         outcome: of a job.
     """
-    said: dict[str, Any] = {"key": outcome.job.key, "outcome": type(outcome).__name__.lower()}
+    job, name = outcome.job, type(outcome).__name__.lower()
+    said: dict[str, Any] = {"key": job.key, "line": job.context, "outcome": name}
     match outcome:
         case Succeeded(_, task, paths, error):
             return said | _made(task, paths) | {"error": error and error_fields(error)}
@@ -54,6 +56,7 @@ def left_record(
     """
     return {
         "key": key,
+        "line": None,
         "outcome": "unfinished" if task_id else "uncertain",
         "task_id": task_id,
         "urls": [],
@@ -104,6 +107,15 @@ def answered_keys(path: Path) -> frozenset[str]:
         return frozenset(_keys(lines))
 
 
+def by_line(line: object) -> str:
+    """Return what stands for a job that was named by its line.
+
+    Args:
+        line: its number.
+    """
+    return f"line {line}"
+
+
 def _keys(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         try:
@@ -111,8 +123,10 @@ def _keys(lines: Iterable[str]) -> Iterator[str]:
         except ValueError:
             continue
         match value:
-            case {"key": str(key), "outcome": str()}:
+            case {"key": str(key), "line": _, "outcome": str()}:
                 yield key
+            case {"key": str(key), "outcome": str()}:
+                yield from (key, by_line(key))  # of a version that named jobs by their lines
             case _:
                 continue
 
@@ -180,8 +194,8 @@ def open_outlet(
 def _open(path: Path, *, resume: bool) -> FileIO:
     if not resume and path.is_file() and path.stat().st_size:
         raise CommandError(
-            f"{path} holds the outcomes of an earlier run: --resume goes on with it, "
-            "--output names another file"
+            f"{path} holds the outcomes of an earlier run that left no journal: --resume goes on "
+            "with it, --output names another file"
         )
     try:
         # Without a buffer: what was written is written, and closing has nothing left to fail at.

@@ -10,13 +10,21 @@ from ruxa_async.testing import FakeRuxa
 __all__ = ["report"]
 
 
-def report(run: Run, fake: FakeRuxa | None, *, output: Path | None, as_json: bool) -> Exit:
+def report(
+    run: Run,
+    fake: FakeRuxa | None,
+    *,
+    output: Path | None,
+    journal: str | None,
+    as_json: bool,
+) -> Exit:
     """Write the summary, and return how to exit.
 
     Args:
         run: that has ended, one way or another.
         fake: the sandbox, where it was one: its ledger is told.
         output: where the outcomes are.
+        journal: where the journal is.
         as_json: whether standard output is for the outcomes alone.
     """
     line = say if as_json else tell
@@ -27,8 +35,10 @@ def report(run: Run, fake: FakeRuxa | None, *, output: Path | None, as_json: boo
         say(f"outcomes: {output}")
     if run.look().unfinished:
         say("unfinished tasks are paid for and run on: ruxa wait TASK_ID (it costs nothing)")
+    if run.look().uncertain and journal is not None:
+        say(f"perhaps paid for: ruxa journal uncertain --journal {journal}")
     if run.interrupted:
-        _how_to_go_on(run, output)
+        _how_to_go_on(run, output, journal)
     return _exit(run)
 
 
@@ -41,6 +51,8 @@ def _summary(run: Run) -> str:
         parts.append(f"{counts.unfinished:,} unfinished")
     if run.paid:
         parts.append(f"{len(run.paid):,} left running")
+    if counts.skipped:
+        parts.append(f"{counts.skipped:,} done before")
     return f"{counts.started:,} {prompts}: {', '.join(parts)} in {_span(run.elapsed)}"
 
 
@@ -48,7 +60,10 @@ def _span(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004  # a matter of taste
 
 
-def _how_to_go_on(run: Run, output: Path | None) -> None:
+def _how_to_go_on(run: Run, output: Path | None, journal: str | None) -> None:
+    if journal is not None:
+        say(f"to go on: run the same command again; {journal} remembers what is paid for")
+        return
     if run.paid:
         say(f"{len(run.paid):,} tasks are paid for and run on: ruxa wait TASK_ID")
         for task_id in run.paid:

@@ -10,7 +10,7 @@ from attrs import define, field
 from ruxa_async.cli.audit import Books
 from ruxa_async.cli.feed import feed
 from ruxa_async.cli.inputs import STDIN, Source, read_jobs
-from ruxa_async.cli.outcomes import Outlet, left_record, record
+from ruxa_async.cli.outcomes import Outlet, by_line, left_record, record
 from ruxa_async.cli.progress import Rate, Snapshot
 from ruxa_async.cli.recipes import Defaults
 from ruxa_async.cli.speech import say
@@ -34,6 +34,8 @@ class Run:
 
     source: Source
     defaults: Defaults
+    #: Whether a journal remembers what is paid for.
+    journaled: bool = False
     #: Keys that are passed over.
     done_before: frozenset[str] = frozenset()
     #: For the sandbox's audit, where there is one.
@@ -74,7 +76,7 @@ class Run:
 
     def _wants(self, job: Job) -> bool:
         self.read += 1
-        if job.key in self.done_before:
+        if not self.done_before.isdisjoint((job.key, by_line(job.context))):
             return False
         if self.books is not None:
             self.books.asked(job)
@@ -120,12 +122,14 @@ class Run:
         if self.imperfect <= _TOLD:
             saved = isinstance(outcome, Succeeded)
             what = "not downloaded" if saved else type(outcome).__name__.lower()
-            say(f"{outcome.job.key} {what}: {why}")
+            say(f"line {outcome.job.context} {what}: {why}")
         elif self.imperfect == _TOLD + 1:
             say("… and more like these")
 
     def leave(self) -> None:
-        """Write down what is paid for, or may be, and was not waited for."""
+        """Write down what is paid for, or may be, and was not waited for: no journal does."""
+        if self.journaled:
+            return
         for task_id, key in self.paid.items():
             self.outlet.write(left_record(key, task_id))
         for key, error in self.doubtful.items():
@@ -133,10 +137,10 @@ class Run:
 
     def snapshot(self) -> Snapshot:
         """Return how it stands."""
-        rate = self._rate.after(self.elapsed, self.accepted)
+        rate, counts = self._rate.after(self.elapsed, self.accepted), self.look()
         return Snapshot(
-            counts=self.look(),
-            total=self.total,
+            counts=counts,
+            total=None if self.total is None else max(0, self.total - counts.skipped),
             elapsed=self.elapsed,
             rate=rate,
             refused=self.refused,
