@@ -123,7 +123,7 @@ def _keys(lines: Iterable[str]) -> Iterator[str]:
         except ValueError:
             continue
         match value:
-            case {"key": str(key), "line": _, "outcome": str()}:
+            case {"key": str(key), "line": int() | None, "outcome": str()}:
                 yield key
             case {"key": str(key), "outcome": str()}:
                 yield from (key, by_line(key))  # of a version that named jobs by their lines

@@ -17,7 +17,7 @@ from ruxa_async.errors import ConfigurationError, JournalError, RuxaError, TaskF
 from ruxa_async.io.entries import Entry, error_text
 from ruxa_async.io.lifeboat import Lifeboat
 from ruxa_async.io.moves import Moves
-from ruxa_async.policy.lifecycle import IllegalMoveError, JobState, Move
+from ruxa_async.policy.lifecycle import IllegalMoveError, JobState, Move, after
 from ruxa_async.policy.pace import Learned
 from ruxa_async.tasks import Task, TaskState
 
@@ -219,21 +219,22 @@ class Journal:
         await self._resolve(key, Move.ABANDON)
 
     async def _resolve(self, key: str, move: Move, **fields: Any) -> None:
-        await self._look_up(key)
+        state = await self._state(key)
         try:
-            await self.moves.move(key, move, **fields)
+            after(state, move)
         except IllegalMoveError as error:
             raise JournalError(f"Job {key}: {error}.") from error
+        self.moves.take_on(key, state)
+        await self.moves.move(key, move, **fields)
 
-    async def _look_up(self, key: str) -> JobState:
-        """Take a job on as it stands, unless this run deals with it already."""
+    async def _state(self, key: str) -> JobState:
+        """Return where a job stands, whether or not this run deals with it."""
         state = self.moves.state(key)
         if state is None:
             entry = (await self.find([key])).get(key)
             if entry is None:
                 raise JournalError(f"There is no job {key} in {self._store.database.place.shown}.")
             state = entry.state
-            self.moves.take_on(key, state)
         return state
 
     async def told(self, key: str, task: Task, delivery_id: str) -> bool:
@@ -251,7 +252,9 @@ class Journal:
         """
         if await self._store.has_seen(delivery_id):
             return False
-        state = await self._look_up(key)
+        state = await self._state(key)
+        if not state.ended:
+            self.moves.take_on(key, state)
         written = self.moves.commits.add(
             self._store.note_delivery(delivery_id, key, task.id, task.state.value)
         )

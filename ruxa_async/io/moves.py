@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,13 +59,13 @@ class Moves:
         return self._states.get(key)
 
     def take_on(self, key: str, state: JobState) -> None:
-        """Deal with a job from here on.
+        """Deal with a job from here on, unless that is so already.
 
         Args:
             key: of the job.
-            state: where it stands.
+            state: where it stands by the tables.
         """
-        self._states[key] = state
+        self._states.setdefault(key, state)
 
     def move(self, key: str, move: Move, **fields: Any) -> "asyncio.Future[None]":
         """Move a job on; what is returned is done once that is committed.
@@ -78,12 +79,16 @@ class Moves:
             IllegalMoveError: its state does not allow it.
         """
         before = self._states[key]
-        state = after(before, move)
-        if state in {JobState.SENDING, JobState.RUNNING}:
-            self._states[key] = state
-        else:
+        state = self._states[key] = after(before, move)
+        written = self.commits.add(self._store.move(key, before, state, fields))
+        if state not in {JobState.SENDING, JobState.RUNNING}:
+            # Not before it is written: until then the tables say something else.
+            written.add_done_callback(partial(self._let_go, key, state))
+        return written
+
+    def _let_go(self, key: str, state: JobState, _: object) -> None:
+        if self._states.get(key) is state:
             del self._states[key]
-        return self.commits.add(self._store.move(key, before, state, fields))
 
     async def sending(self, job: Job) -> None:
         """Note that a job is about to be sent; on return that is on the disk.
@@ -160,7 +165,7 @@ class Moves:
             paths: of its files.
             error: why it failed; None: it succeeded.
         """
-        if key not in self._states:  # a callback was faster
+        if self._states.get(key) is not JobState.RUNNING:  # a callback was faster
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             done.set_result(None)
             return done
