@@ -12,6 +12,7 @@ from ruxa_async.errors import (
     ConnectError,
     InsufficientCreditsError,
     JournalError,
+    NotFoundError,
     RateLimitError,
     ResponseError,
     RuxaError,
@@ -146,6 +147,7 @@ _INNOCENT: Final = (
     ConfigurationError,
     ConnectError,
     InsufficientCreditsError,
+    NotFoundError,
     NotWantedError,
     RateLimitError,
 )
@@ -159,4 +161,7 @@ def move_of(error: Exception) -> Move:
     """
     if isinstance(error, _INNOCENT):
         return Move.REFUSE
-    return Move.FAIL if isinstance(error, ResponseError) else Move.LOSE
+    if not isinstance(error, ResponseError):
+        return Move.LOSE
+    # Without a status it was found at fault here, such as a file that is not there.
+    return Move.REFUSE if error.status is None else Move.FAIL

@@ -94,6 +94,14 @@ def recipes(*prompts: str) -> list[Recipe]:
     return [Sora2(prompt) for prompt in prompts]
 
 
+async def test_a_model_that_is_away_may_come_back(nights: Nights) -> None:
+    """A create that no channel serves fails in this run, and the next one sends it again."""
+    nights.fake.script(refusal(404))
+    assert [type(outcome) for outcome in await nights.run(recipes("a"))] == [Failed]
+    assert [type(outcome) for outcome in await nights.run(recipes("a"))] == [Succeeded]
+    assert nights.paid == {"a": 1}
+
+
 def refusal(status: int) -> Fault:
     return Fault("create", FaultKind.REPLACED, response=no(status))
 
