@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from anyio.abc import TaskGroup
 from attrs import evolve
 
 from ruxa_async.client import PATIENCE, Ruxa
-from ruxa_async.endings import Ending, task_failed
+from ruxa_async.endings import Ending, broken_off, task_failed
 from ruxa_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -29,13 +28,13 @@ from ruxa_async.errors import (
 from ruxa_async.events import Observer
 from ruxa_async.follow import Watch
 from ruxa_async.io.journal import Journal
+from ruxa_async.io.moves import KnownJobError
 from ruxa_async.jobs import Failed, Job, Outcome, Succeeded, Uncertain, Unfinished
 from ruxa_async.lane import Caller, NotWantedError
 from ruxa_async.results import HALTING, Counts, Results
-from ruxa_async.resume import Resume
-from ruxa_async.sources import Jobs, named, numbers
+from ruxa_async.resume import Resume, wanted
+from ruxa_async.sources import Jobs
 from ruxa_async.tasks import Task, TaskState
-from ruxa_async.wire.identity import StableKeys
 
 __all__ = ["Batch"]
 
@@ -93,12 +92,17 @@ class Batch:
         self._timeout = timeout
         self._results = Results(on_event)
         self._journal = journal
+        # With a journal, a task that is not found may be found by the next run, with another key.
+        self._final = (
+            (InvalidRequestError, NotFoundError) if journal is None else (InvalidRequestError,)
+        )
         self._resume = (
             None if journal is None else Resume(journal, ruxa, self._results, replay=replay)
         )
         self._watches: set[Watch] = set()
         self._group: TaskGroup | None = None
         self._pulling: anyio.CancelScope | None = None
+        self._handed: Outcome | None = None
         self._stopped = False
         self._connected = False
 
@@ -129,6 +133,8 @@ class Batch:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        if kind is None:
+            self._acknowledge()
         if self._group is not None:
             self._group.cancel_scope.cancel()
             try:
@@ -144,48 +150,56 @@ class Batch:
         return self
 
     async def __anext__(self) -> Outcome:
-        return await self._results.next()
+        self._acknowledge()
+        try:
+            self._handed = await self._results.next()
+        except StopAsyncIteration:
+            if self._resume is not None:
+                await self._resume.finish()
+            self._handed = await self._results.next()  # it says so again, or what went wrong
+        return self._handed
+
+    def _acknowledge(self) -> None:
+        """Note that the reader has done with what was handed out: it wants more, or leaves."""
+        outcome, self._handed = self._handed, None
+        if outcome is None:
+            return
+        if self._resume is None:
+            self._results.over(outcome.job.key)
+        else:
+            self._resume.over(outcome, self._halt)
 
     async def _pull(self, group: TaskGroup) -> None:
         """Start a job whenever a place is free; only a job that may send costs a coroutine."""
         try:
             with anyio.CancelScope() as self._pulling:
-                async with aclosing(self._wanted()) as wanted:
-                    async for job, task in wanted:
-                        self._results.started(job)
-                        if task is not None:
-                            self._follow(group, job, task)
-                            continue
-                        admitted = asyncio.Event()
-                        group.start_soon(self._run, group, job, admitted)
-                        await admitted.wait()
+                async with aclosing(wanted(self._jobs, self._resume, self._place)) as jobs:
+                    async for job, task in jobs:
+                        await self._begin(group, job, task)
         except Exception as error:  # noqa: BLE001  # the caller's iterable failed: told when drained
             self._results.halted_by(error)
         finally:
             self._results.close()
 
-    async def _wanted(self) -> AsyncGenerator[tuple[Job, Task | None], None]:
-        """Yield the jobs to be done, as there are places, with their tasks where they run."""
-        keys = numbers() if self._resume is None else StableKeys().key
-        async with aclosing(named(self._jobs, keys)) as jobs:
-            if self._resume is not None:
-                ahead = not isinstance(self._jobs, AsyncIterable)
-                async with aclosing(self._resume.pending(jobs, self._place, ahead=ahead)) as left:
-                    async for job, task in left:
-                        yield job, task
-                return
-            await self._place()
-            async for job in jobs:
-                yield job, None
-                await self._place()
+    async def _begin(self, group: TaskGroup, job: Job, task: Task | None) -> None:
+        """Follow a job's task; or else send its create, and return when that may leave."""
+        self._results.started(job)
+        if task is not None:
+            self._follow(group, job, task)
+            return
+        admitted = asyncio.Event()
+        group.start_soon(self._run, group, job, admitted)
+        await admitted.wait()
 
-    async def _place(self) -> None:
+    async def _place(self) -> int:
+        """Wait for a place, and return how many there are."""
         while self._results.full or self._results.open >= self._places:
             if self._results.full:
                 await self._results.moved()
                 continue
             with self._ruxa.follower.hurried():
                 await self._results.moved()
+        return self._places - self._results.open
 
     async def _run(self, group: TaskGroup, job: Job, admitted: asyncio.Event) -> None:
         caller = Caller(wanted=lambda: not self._stopped, on_admitted=admitted.set)
@@ -193,6 +207,8 @@ class Batch:
             task = await self._create(job, caller)
         except NotWantedError:
             self._results.give_back(job)
+        except KnownJobError:
+            await self._met_again(group, job)
         except (*HALTING, ConfigurationError, JournalError) as error:
             self._results.give_back(job)
             self._halt(error)
@@ -201,12 +217,24 @@ class Batch:
         except RuxaError as error:
             self._results.deliver(Failed(job, error))
         except Exception as error:  # noqa: BLE001  # nobody foresaw it: it may have been sent
-            self._results.deliver(Uncertain(job, _broken_off(error)))
+            self._results.deliver(Uncertain(job, broken_off(error)))
             self._halt(error)
         else:
+            self._connected = True
             self._follow(group, job, task)
         finally:
             admitted.set()
+
+    async def _met_again(self, group: TaskGroup, job: Job) -> None:
+        """Do what the journal says of a job that was taken for a new one."""
+        self._results.withdraw(job)
+        try:
+            task = None if self._resume is None else await self._resume.meet(job)
+        except JournalError as error:
+            self._halt(error)
+            return
+        if task is not None:
+            await self._begin(group, job, task)
 
     async def _create(self, job: Job, caller: Caller) -> Task:
         """Create, and wait out an outage of the network where there was a network before."""
@@ -227,7 +255,6 @@ class Batch:
         self.stop()
 
     def _follow(self, group: TaskGroup, job: Job, task: Task) -> None:
-        self._connected = True
         birth = self._ruxa.exchange.births.get(task.id)
         on_end = partial(self._ended, group, job)
         watch = self._ruxa.follower.follow(task, on_end, birth=birth, timeout=self._timeout)
@@ -242,7 +269,7 @@ class Batch:
                 self._settle(Succeeded(job, ending), watch)
             else:
                 group.start_soon(self._download, job, watch, self._directory)
-        elif isinstance(ending, NotFoundError | InvalidRequestError):
+        elif isinstance(ending, self._final):
             self._settle(Failed(job, ending), watch)
         else:
             if isinstance(ending, AuthenticationError):
@@ -250,10 +277,9 @@ class Batch:
             self._results.deliver(Unfinished(job, watch.task, ending))
 
     def _settle(self, outcome: Outcome, watch: Watch) -> None:
-        if self._resume is None:
-            self._results.deliver(outcome)
-        else:
-            self._resume.settle(outcome, watch, self._halt)
+        if self._resume is not None:
+            self._resume.ended(outcome, watch)
+        self._results.deliver(outcome)
 
     async def _download(self, job: Job, watch: Watch, directory: Path) -> None:
         task = watch.task
@@ -264,12 +290,3 @@ class Batch:
                 self._settle(Succeeded(job, task, download_error=error), watch)
             else:
                 self._settle(Succeeded(job, task, tuple(paths)), watch)
-
-
-def _broken_off(error: Exception) -> UncertainError:
-    broken = UncertainError(
-        f"The create broke off ({error!r}): it may have been accepted and charged. Look in "
-        "Ruxa's dashboard before you repeat it."
-    )
-    broken.__cause__ = error
-    return broken

@@ -10,10 +10,11 @@ from ruxa_async.errors import (
     RuxaError,
     TaskFailedError,
     TaskTimeoutError,
+    UncertainError,
 )
 from ruxa_async.tasks import Failure, Task
 
-__all__ = ["Ending", "is_final", "patience_ended", "task_failed"]
+__all__ = ["Ending", "broken_off", "is_final", "patience_ended", "task_failed"]
 
 #: The task in its end state, or why nobody watches any longer.
 Ending: TypeAlias = Task | RuxaError
@@ -49,3 +50,17 @@ def task_failed(task: Task) -> TaskFailedError:
         "Change the prompt or the reference, then create it anew.",
         task,
     )
+
+
+def broken_off(error: Exception) -> UncertainError:
+    """Return the error of a create that something unforeseen has broken off.
+
+    Args:
+        error: that nobody foresaw.
+    """
+    broken = UncertainError(
+        f"The create broke off ({error!r}): it may have been accepted and charged. Look in "
+        "Ruxa's dashboard before you repeat it."
+    )
+    broken.__cause__ = error
+    return broken

@@ -77,7 +77,7 @@ class Results:
         return len(self._outcomes) >= _BACKLOG
 
     def is_busy(self, key: str) -> bool:
-        """Whether a job of that key was started and has no outcome."""
+        """Whether a job of that key was started, and is not over."""
         return key in self._busy
 
     async def moved(self) -> None:
@@ -91,12 +91,20 @@ class Results:
         self._count(started=1)
         tell(self._observer, Event(EventKind.JOB_STARTED, key=job.key))
 
+    def over(self, key: str) -> None:
+        """Note that a job is done with, its outcome included."""
+        self._busy.discard(key)
+
+    def withdraw(self, job: Job) -> None:
+        """Note that a job need not be started: it is known already."""
+        self.over(job.key)
+        self._count(started=-1)
+        self._moved.set()
+
     def give_back(self, job: Job) -> None:
         """Note that a job was not started after all."""
         self._given_back.append(job)
-        self._busy.discard(job.key)
-        self._count(started=-1)
-        self._moved.set()
+        self.withdraw(job)
 
     def recall(self, outcome: Outcome) -> None:
         """Hand out what became of a job in an earlier run."""
@@ -110,7 +118,6 @@ class Results:
     def deliver(self, outcome: Outcome) -> None:
         """Note what became of a job, and keep it for the reader."""
         kind = _KINDS[type(outcome)]
-        self._busy.discard(outcome.job.key)
         self._count(**{kind.removeprefix("job_"): 1})
         self._outcomes.append(outcome)
         self._moved.set()

@@ -1,9 +1,12 @@
 """WHAT AN EARLIER RUN HAS LEFT: what is done is passed over, what runs is gone on with."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Container
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import anyio
 
@@ -15,16 +18,14 @@ from ruxa_async.io.journal import Journal
 from ruxa_async.jobs import Failed, Job, Outcome, Succeeded
 from ruxa_async.policy.lifecycle import JobState
 from ruxa_async.results import Results
+from ruxa_async.sources import Jobs, named, numbers
 from ruxa_async.tasks import Task
-from ruxa_async.wire.identity import identify
+from ruxa_async.wire.identity import StableKeys, identify
 
-if TYPE_CHECKING:
-    import asyncio
+__all__ = ["Resume", "wanted"]
 
-__all__ = ["Resume"]
-
-#: Jobs that are looked up at once where an earlier run has done them all.
-_PAGE: Final = 500
+#: Jobs that are looked up at once where an earlier run has done them all, and where it has not.
+_PAGE, _FEW = 500, 64
 #: What the pacer has learned is noted at most once in so many seconds.
 _NOTED_EVERY: Final = 10.0
 #: So many durations of a kind are noted; that is enough to know it.
@@ -47,32 +48,40 @@ class Resume:
         self._results = results
         self._replay = replay
         self._lane = f"{ruxa.base_url} create"
+        #: Jobs that the journal knew when the batch began, and that have not come yet.
+        self._unmet = 0
+        self._began = 0.0
         self._noted_at = -_NOTED_EVERY
         self._sampled: dict[tuple[str, str], int] = {}
+        self._closing: set[asyncio.Future[None]] = set()
 
     async def begin(self) -> None:
         """Take over what was learned.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: it cannot be read, or holds the tasks of another service.
         """
-        await self._journal.moves.finish()  # an earlier batch may have left some on their way
-        learned = await self._journal.learned(self._lane)
+        await self._journal.bind(self._ruxa.base_url)
+        await self._journal.moves.settled()  # an earlier batch may have left some on their way
+        self._began = time.time()
+        self._unmet = sum((await self._journal.counts()).values())
+        learned = await self._journal.learning.pace(self._lane)
         if learned is not None:
             self._ruxa.pacer.restore(learned)
-        for kind, running, ended in await self._journal.durations():
+        for kind, running, ended in await self._journal.learning.durations():
             self._ruxa.follower.teach(kind, running, ended)
 
     async def pending(
-        self, jobs: AsyncGenerator[Job, None], place: Callable[[], Awaitable[None]], *, ahead: bool
+        self, jobs: AsyncGenerator[Job, None], place: Callable[[], Awaitable[int]], *, ahead: bool
     ) -> AsyncGenerator[tuple[Job, Task | None], None]:
         """Yield the jobs that are to be done, with their tasks where they run already.
 
-        As long as all that comes is done already, it is looked up in ever greater pages.
+        Jobs are looked up in pages, the greater the longer all that comes is done already, until
+        all that the journal knew has come: from then on, everything is new.
 
         Args:
             jobs: named; they are closed in the end.
-            place: waits until there is a place for one more.
+            place: waits until there is a place for one more, and returns how many there are.
             ahead: whether jobs may be pulled before they are needed.
 
         Raises:
@@ -80,33 +89,48 @@ class Resume:
         """
         most, fault = 1, None
         while fault is None:
-            await place()
-            page, fault = await _pull(jobs, most)
-            wanted = await self._look_up(page)
-            for job, entry in wanted:
-                await place()
-                yield job, self._task_of(entry)
-            most = min(2 * most, _PAGE) if ahead and not wanted else 1
+            places = await place()
+            page, fault = await _pull(jobs, max(most, min(places, _FEW)) if ahead else 1)
+            fresh = 0
+            for job, entry, is_busy in await self._look_up(page):
+                if not self._is_done(job, entry, is_busy=is_busy):
+                    fresh += 1
+                    await place()
+                    yield job, self._task_of(entry)
+            most = 1 if fresh else min(2 * max(most, _FEW), _PAGE)
         if not isinstance(fault, StopAsyncIteration):
             raise fault
 
-    async def _look_up(self, page: list[Job]) -> list[tuple[Job, Entry | None]]:
-        """Return which of some jobs are to be done, and what is known of them."""
+    async def _look_up(self, page: list[Job]) -> list[tuple[Job, Entry | None, bool]]:
+        """Return what is known of some jobs, and whether this run is busy with them."""
         # Asked first: what ends while the journal is read would be neither busy nor done.
-        busy = {job.key for job in page if self._results.is_busy(job.key)}
-        found = await self._journal.find([job.key for job in page])
-        known = [(job, found.get(job.key)) for job in page]
-        return [(job, entry) for job, entry in known if not self._is_done(job, entry, busy)]
+        busy = [self._results.is_busy(job.key) for job in page]
+        found = await self._journal.find([job.key for job in page]) if self._unmet > 0 else {}
+        self._unmet -= sum(entry.created_at < self._began for entry in found.values())
+        entries = [found.get(job.key) for job in page]
+        return list(zip(page, entries, busy, strict=True))
 
-    def _is_done(self, job: Job, entry: Entry | None, busy: Container[str]) -> bool:
+    async def meet(self, job: Job) -> Task | None:
+        """Return the task of a job that turned out to be known, if it is to be followed.
+
+        Args:
+            job: that was to be sent.
+
+        Raises:
+            JournalError: its recipe was changed, or the journal cannot be read.
+        """
+        entry = (await self._journal.find([job.key])).get(job.key)
+        return None if self._is_done(job, entry, is_busy=False) else self._task_of(entry)
+
+    def _is_done(self, job: Job, entry: Entry | None, *, is_busy: bool) -> bool:
         """Whether nothing is to be done for a job; what has to be told of it is told."""
         if entry is not None and entry.digest != identify(job.recipe).digest:
             raise JournalError(
                 f"Job {job.key} was another recipe in an earlier run ({entry.state.value}): give "
                 "the changed one a key of its own."
             )
-        if entry is None or job.key in busy:
-            return job.key in busy
+        if entry is None or is_busy:
+            return is_busy
         if entry.state is JobState.SENDING:
             raise JournalError(f"Job {job.key} is being sent by another batch just now.")
         outcome = outcome_of(entry, job)
@@ -122,35 +146,54 @@ class Resume:
         self._journal.moves.take_on(entry.key, JobState.RUNNING)
         return Task(entry.task_id)
 
-    def settle(self, outcome: Outcome, watch: Watch, told: Callable[[JournalError], None]) -> None:
-        """Hand an outcome out once it is committed.
+    def ended(self, outcome: Outcome, watch: Watch) -> None:
+        """Note what a task has taught that ended.
 
         Args:
-            outcome: of a job that ran.
+            outcome: of its job.
             watch: that has ended.
-            told: what goes wrong; the outcome is handed out all the same.
         """
-        written = self._journal.moves.ended(outcome.job.key, *_ending(outcome))
-        written.add_done_callback(partial(self._settled, outcome, told))
         self._note_duration(outcome.job.recipe.kind, watch)
         self.note_learned()
 
-    def _settled(
-        self,
-        outcome: Outcome,
-        told: Callable[[JournalError], None],
-        written: "asyncio.Future[None]",
+    def over(self, outcome: Outcome, told: Callable[[JournalError], None]) -> None:
+        """Note that an outcome has reached its reader: only then its job has ended.
+
+        Whatever ends the process before, the next run brings it again. So does a run whose files
+        could not be fetched.
+
+        Args:
+            outcome: that was handed out.
+            told: what goes wrong when it is committed.
+        """
+        key = outcome.job.key
+        is_running = self._journal.moves.state(key) is JobState.RUNNING
+        if not is_running or not _has_ended(outcome):
+            self._results.over(key)
+            return
+        written = self._journal.moves.ended(key, *_ending(outcome))
+        self._closing.add(written)
+        written.add_done_callback(partial(self._closed, key, told))
+
+    def _closed(
+        self, key: str, told: Callable[[JournalError], None], written: "asyncio.Future[None]"
     ) -> None:
+        self._closing.discard(written)
+        self._results.over(key)
         error = None if written.cancelled() else written.exception()
-        if isinstance(error, JournalError):
-            told(error)
-        self._results.deliver(outcome)
+        if error is not None:
+            told(error if isinstance(error, JournalError) else JournalError(repr(error)))
+
+    async def finish(self) -> None:
+        """Wait until all that has ended is committed."""
+        if self._closing:
+            await asyncio.wait(set(self._closing))
 
     def _note_duration(self, kind: tuple[str, str], watch: Watch) -> None:
         number = self._sampled.get(kind, 0)
         if watch.ended is not None and number < _SAMPLES:
             self._sampled[kind] = number + 1
-            self._journal.note_duration(watch.task.id, kind, watch.seen, watch.ended)
+            self._journal.learning.note_duration(watch.task.id, kind, watch.seen, watch.ended)
 
     def note_learned(self, *, now: bool = False) -> None:
         """Note what the pacer has learned, every few seconds.
@@ -161,20 +204,54 @@ class Resume:
         moment = anyio.current_time()
         if now or moment - self._noted_at >= _NOTED_EVERY:
             self._noted_at = moment
-            self._journal.note_learned(self._lane, self._ruxa.pacer.snapshot())
+            self._journal.learning.note_pace(self._lane, self._ruxa.pacer.snapshot())
+
+
+async def wanted(
+    jobs: Jobs, resume: Resume | None, place: Callable[[], Awaitable[int]]
+) -> AsyncGenerator[tuple[Job, Task | None], None]:
+    """Yield the jobs to be done, as there are places, with their tasks where they run.
+
+    Args:
+        jobs: from the caller.
+        resume: what an earlier run has left; None: there is no journal.
+        place: waits until there is a place for one more, and returns how many there are.
+    """
+    keys = numbers() if resume is None else StableKeys().key
+    async with aclosing(named(jobs, keys)) as every:
+        if resume is not None:
+            ahead = not isinstance(jobs, AsyncIterable)
+            async with aclosing(resume.pending(every, place, ahead=ahead)) as pending:
+                async for job, task in pending:
+                    yield job, task
+            return
+        await place()
+        async for job in every:
+            yield job, None
+            await place()
 
 
 async def _pull(jobs: AsyncGenerator[Job, None], most: int) -> tuple[list[Job], Exception | None]:
     """Pull some jobs, and return what ended them beside them; one of each key is enough."""
     page: dict[str, Job] = {}
     try:
-        while len(page) < most:
+        for _ in range(most):
             job = await anext(jobs)
             if page.setdefault(job.key, job).recipe != job.recipe:
                 raise JournalError(f"Job {job.key} stands for two recipes: give each its own key.")
     except Exception as error:  # noqa: BLE001  # it is raised when the page is done
         return list(page.values()), error
     return list(page.values()), None
+
+
+def _has_ended(outcome: Outcome) -> bool:
+    match outcome:
+        case Succeeded(_, _, _, download_error):
+            return download_error is None
+        case Failed():
+            return True
+        case _:
+            return False
 
 
 def _ending(outcome: Outcome) -> tuple[Task | None, tuple[Path, ...], RuxaError | None]:

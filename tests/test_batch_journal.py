@@ -314,8 +314,8 @@ async def test_two_batches_on_one_journal(nights: Nights) -> None:
             await outcomes(batch)
         counts = await journal.counts()
         assert counts[JobState.SUCCEEDED] == 4
-        assert await journal.learned(f"{ruxa.base_url} create") is not None
-        kinds = {kind for kind, _, _ in await journal.durations()}
+        assert await journal.learning.pace(f"{ruxa.base_url} create") is not None
+        kinds = {kind for kind, _, _ in await journal.learning.durations()}
     assert kinds == {Sora2("a").kind}
     assert set(nights.paid.values()) == {1}
 

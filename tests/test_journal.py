@@ -134,13 +134,13 @@ async def test_what_was_learned_is_kept(where: str) -> None:  # noqa: F811
     """The pace and the durations of tasks are there in the next run."""
     learned = Learned(Belief(20, 10.1, 2.5), cap=100)
     async with Journal.open(where) as journal:
-        journal.note_learned("a lane", Learned())
-        journal.note_learned("a lane", learned)
-        journal.note_duration("t1", ("sora-2", "10"), 50.0, 60.0)
+        journal.learning.note_pace("a lane", Learned())
+        journal.learning.note_pace("a lane", learned)
+        journal.learning.note_duration("t1", ("sora-2", "10"), 50.0, 60.0)
     async with Journal.open(where) as journal:
-        assert await journal.learned("a lane") == learned
-        assert await journal.learned("another") is None
-        assert await journal.durations() == [(("sora-2", "10"), 50.0, 60.0)]
+        assert await journal.learning.pace("a lane") == learned
+        assert await journal.learning.pace("another") is None
+        assert await journal.learning.durations() == [(("sora-2", "10"), 50.0, 60.0)]
 
 
 async def test_prompts_are_forgotten_on_request(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ async def test_looking_changes_nothing(tmp_path: Path) -> None:
     async with Journal.open(path) as journal:
         await send(journal, HORSE, Move.LOSE)
     async with Journal.open(path, read_only=True) as journal:
-        with pytest.raises(JournalError, match="cannot be written"):
+        with pytest.raises(JournalError, match="opened only to look"):
             await journal.abandon("horse")
     with contextlib.suppress(FileNotFoundError):
         assert not (tmp_path / "night.db.lifeboat").exists()

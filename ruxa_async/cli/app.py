@@ -151,6 +151,8 @@ async def batch(
     from ruxa_async.cli.inputs import Source
 
     source = Source.of(file, options.format)
+    if options.resume and options.journal:
+        raise CommandError("--resume is for runs without a journal: leave one of the two out")
     silent = trial.sandbox or (service.json and not options.resume)
     output = options.output or (None if silent else default_output(source))
     remembered = None if trial.sandbox else default_journal(source, output, resume=options.resume)

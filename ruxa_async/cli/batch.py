@@ -13,7 +13,7 @@ from ruxa_async.cli.display import choose_display, showing
 from ruxa_async.cli.exits import CommandError, Exit
 from ruxa_async.cli.inputs import STDIN, Source, count
 from ruxa_async.cli.interrupts import interrupts
-from ruxa_async.cli.outcomes import answered_keys, open_outlet
+from ruxa_async.cli.outcomes import answered_keys, first_key, open_outlet
 from ruxa_async.cli.recipes import Defaults
 from ruxa_async.cli.report import report
 from ruxa_async.cli.run import Run
@@ -89,7 +89,7 @@ async def run_batch(plan: Plan) -> Exit:
 
 
 def _done_before(plan: Plan) -> frozenset[str]:
-    if not plan.resume or plan.goes_on:
+    if not plan.resume or plan.journal is not None:
         return frozenset()
     if plan.output is None:
         raise CommandError("--resume needs the --output of the run to go on with")
@@ -101,6 +101,7 @@ async def _drive(plan: Plan, run: Run, ruxa: Ruxa) -> None:
     with anyio.CancelScope() as scope:
         try:
             async with _journal(plan) as journal:
+                await _check_output(plan, journal)
                 batch = Batch(
                     ruxa,
                     run.jobs(),
@@ -115,6 +116,18 @@ async def _drive(plan: Plan, run: Run, ruxa: Ruxa) -> None:
                     await _take_all(run, batch)
         except (RuxaError, CommandError) as error:
             run.fault = error
+
+
+async def _check_output(plan: Plan, journal: Journal | None) -> None:
+    """Refuse an output that the journal knows nothing of: all in it would be paid for again."""
+    if journal is None or plan.output is None or not plan.output.exists():
+        return
+    key = first_key(plan.output)
+    if key is not None and not await journal.find([key]):
+        raise CommandError(
+            f"{plan.output} holds outcomes that {plan.journal} knows nothing of: --resume "
+            "--no-journal goes on with it, --output names another file"
+        )
 
 
 def _journal(plan: Plan) -> AbstractAsyncContextManager[Journal | None]:

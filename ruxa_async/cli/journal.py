@@ -105,30 +105,32 @@ async def adopt(key: str, task_id: str, /, *, where: _Where = None) -> Exit:
 
 
 @journal.command
-async def retry(*keys: str, where: _Where = None) -> Exit:
+async def retry(key: str, /, *keys: str, where: _Where = None) -> Exit:
     """Say that nothing was accepted for uncertain jobs; the next run sends them again. This costs.
 
     Args:
-        keys: of the jobs.
+        key: of the job.
+        keys: of others.
     """
     async with _opened(where) as opened:
-        for key in keys:
-            await opened.retry(key)
-            say(f"{key} is sent again by the next run")
+        for one in (key, *keys):
+            await opened.retry(one)
+            say(f"{one} is sent again by the next run")
     return Exit.OK
 
 
 @journal.command
-async def abandon(*keys: str, where: _Where = None) -> Exit:
+async def abandon(key: str, /, *keys: str, where: _Where = None) -> Exit:
     """Give jobs up, for good.
 
     Args:
-        keys: of the jobs.
+        key: of the job.
+        keys: of others.
     """
     async with _opened(where) as opened:
-        for key in keys:
-            await opened.abandon(key)
-            say(f"{key} is given up")
+        for one in (key, *keys):
+            await opened.abandon(one)
+            say(f"{one} is given up")
     return Exit.OK
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "answered_keys",
     "by_line",
     "error_fields",
+    "first_key",
     "left_record",
     "open_outlet",
     "record",
@@ -105,6 +106,16 @@ def answered_keys(path: Path) -> frozenset[str]:
     """
     with path.open(encoding="utf-8", errors="replace") as lines:
         return frozenset(_keys(lines))
+
+
+def first_key(path: Path) -> str | None:
+    """Return the key of the first job that an earlier run has an outcome for.
+
+    Args:
+        path: what that run wrote.
+    """
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return next(_keys(lines), None)
 
 
 def by_line(line: object) -> str:

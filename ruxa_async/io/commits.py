@@ -10,7 +10,7 @@ from ruxa_async.io.owned import OwnedTasks
 __all__ = ["Commits", "Keyed"]
 
 #: A commit waits so many seconds for company, unless so many changes wait already.
-_GATHER, _ENOUGH = 0.005, 16
+_GATHER, _ENOUGH = 0.01, 64
 #: Changes in one commit, at most: it must not hold up the event loop.
 _MOST = 1_000
 
@@ -47,6 +47,7 @@ class Commits(Generic[Item]):
         self._queue: deque[_Waiting[Item]] = deque()
         self._owned = OwnedTasks()
         self._busy = False
+        self._writing: list[asyncio.Future[None]] = []
 
     def add(self, change: Item) -> "asyncio.Future[None]":
         """Have a change written; what is returned is done once it is, or has what went wrong.
@@ -62,8 +63,19 @@ class Commits(Generic[Item]):
             self._owned.start(self._run())
         return done
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is still to be written."""
+        return self._busy
+
+    async def settled(self) -> None:
+        """Wait until all that was added up to now has been written, or could not be."""
+        now = (*self._writing, *(done for _, done in self._queue))
+        if now:
+            await asyncio.wait(now)
+
     async def finish(self) -> None:
-        """Wait until all that was added has been written."""
+        """Wait until nothing is left to be written."""
         await self._owned.finish()
 
     async def _run(self) -> None:
@@ -72,8 +84,11 @@ class Commits(Generic[Item]):
                 await asyncio.sleep(0)
                 if len(self._queue) < _ENOUGH:
                     await asyncio.sleep(_GATHER)
-                await self._commit(self._group())
+                group = self._group()
+                self._writing = [done for _, done in group]
+                await self._commit(group)
         finally:
+            self._writing = []
             self._busy = False
 
     def _group(self) -> list[_Waiting[Item]]:

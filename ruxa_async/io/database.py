@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from ruxa_async.errors import JournalError
 from ruxa_async.io.owned import OwnedTasks
-from ruxa_async.io.place import Place, lock_file
-from ruxa_async.io.tables import METADATA, STEPS, Write, about, statements
+from ruxa_async.io.place import Place, foreign, lock_file
+from ruxa_async.io.tables import METADATA, STEPS, Write, about, job, statements
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
-__all__ = ["Change", "Database", "FaultyChangeError"]
+__all__ = ["Change", "Database", "FaultyChangeError", "StaleChangeError"]
 
 #: Of PostgreSQL's advisory lock: one process at a time writes a journal.
 _LOCK: Final = 0x72757861
@@ -40,6 +40,10 @@ class FaultyChangeError(JournalError):
     """A single change is at fault, not the journal."""
 
 
+class StaleChangeError(FaultyChangeError):
+    """A job is not in the state that a change begins with."""
+
+
 class Database:
     """Where the journal is kept.
 
@@ -56,11 +60,17 @@ class Database:
         self._engine: AsyncEngine = create_async_engine(self.place.url, hide_parameters=True)
         self._statements = statements(self._engine.dialect.name)
         self._writer: AsyncConnection | None = None
+        self._broken: JournalError | None = None
         self._lock: FileLock | None = None
         self._reading = OwnedTasks()
 
     @property
     def _open_writer(self) -> AsyncConnection:
+        if self._read_only:
+            raise JournalError(f"The journal {self.place.shown} was opened only to look at it.")
+        if self._broken is not None:
+            # Never again: a connection that was lost has lost the lock as well.
+            raise JournalError(f"{self._broken} It was lost for good.") from self._broken
         if self._writer is None:
             raise JournalError(f"The journal {self.place.shown} is closed.")
         return self._writer
@@ -74,6 +84,10 @@ class Database:
         Raises:
             JournalError: it is in use, cannot be read or written, or is not a journal of ours.
         """
+        # In a task of its own: a thread that is connecting cannot be cancelled.
+        await self._reading.heard_out(self._open(owner))
+
+    async def _open(self, owner: str) -> None:
         with self._told("opened"):
             if self.place.path is not None:
                 self._open_file(self.place.path)
@@ -91,6 +105,9 @@ class Database:
             if not path.exists():
                 raise JournalError(f"There is no journal {path}.")
             return
+        if not path.parent.is_dir():
+            raise JournalError(f"There is no directory {path.parent} for the journal.")
+        self.place.check_file()
         self._lock = lock_file(path)
         self.place.make_file()
         event.listen(self._engine.sync_engine, "connect", self._be_durable)
@@ -117,7 +134,10 @@ class Database:
         if version == len(STEPS):
             return
         if self._read_only:
-            raise JournalError(f"The journal {self.place.shown} is old: run a batch with it first.")
+            what = "old" if version else "empty"
+            raise JournalError(
+                f"The journal {self.place.shown} is {what}: run a batch with it first."
+            )
         for step in STEPS[version:]:
             step(connection)
         connection.execute(about.delete().where(about.c.name == "version"))
@@ -131,16 +151,10 @@ class Database:
                 found = connection.execute(select(about.c.value).where(about.c.name == "version"))
                 return int(found.scalar_one())
             except (SQLAlchemyError, ValueError, NoSuchTableError) as error:
-                raise self._foreign() from error
+                raise foreign(self.place.shown) from error
         if names if self.place.path is not None else names & set(METADATA.tables):
-            raise self._foreign()
+            raise foreign(self.place.shown)
         return 0
-
-    def _foreign(self) -> JournalError:
-        return JournalError(
-            f"{self.place.shown} is not a journal of ruxa_async: its tables are another program's. "
-            "Give the journal a place of its own."
-        )
 
     async def write(self, changes: Sequence[Change]) -> None:
         """Commit all changes, or none; on return they are on the disk.
@@ -156,22 +170,33 @@ class Database:
         for change in changes:
             rows.setdefault(change.write, []).append(change.values)
         with self._told("written"):
-            async with self._open_writer.begin():
+            writer = self._open_writer
+            async with writer.begin():
                 for write, values in rows.items():
-                    await self._execute(self._open_writer, write, values)
+                    await self._execute(writer, write, values)
 
     async def _execute(
         self, writer: AsyncConnection, write: Write, values: list[Mapping[str, Any]]
     ) -> None:
         result = await writer.execute(self._statements[write], values)
-        if write in {Write.CLAIM, Write.MOVE} and 0 <= result.rowcount < len(values):
-            raise FaultyChangeError(
-                f"The journal {self.place.shown} was changed behind our back: a job is not in the "
-                "state in which it was left."
+        if write not in {Write.CLAIM, Write.MOVE}:
+            return
+        changed = len(result.all()) if result.returns_rows else result.rowcount
+        if changed < 0:  # PostgreSQL's driver does not count what many executions change
+            changed = await self._moved(writer, values)
+        if changed < len(values):
+            raise StaleChangeError(
+                f"The journal {self.place.shown} knows a job in another state than it should be in."
             )
 
-    async def run(self, *statements: Executable) -> None:
-        """Commit some statements together.
+    async def _moved(self, writer: AsyncConnection, values: list[Mapping[str, Any]]) -> int:
+        """Return how many jobs are where they were to be moved."""
+        wanted = {row["of"]: row["state"] for row in values}
+        found = await writer.execute(select(job.c.key, job.c.state).where(job.c.key.in_(wanted)))
+        return sum(wanted[key] == state for key, state in found)
+
+    async def run(self, *statements: Executable) -> list[int]:
+        """Commit some statements together, and return how many rows each has changed.
 
         Args:
             statements: any that change something.
@@ -180,9 +205,9 @@ class Database:
             JournalError: nothing can be written.
         """
         with self._told("written"):
-            async with self._open_writer.begin():
-                for statement in statements:
-                    await self._open_writer.execute(statement)
+            writer = self._open_writer
+            async with writer.begin():
+                return [(await writer.execute(one)).rowcount for one in statements]
 
     async def rows(self, statement: Executable) -> list[Mapping[str, Any]]:
         """Return what a query finds; a caller that is cancelled leaves it to end by itself.
@@ -224,10 +249,15 @@ class Database:
         """Tell what goes wrong as our own error, without any values of the statement."""
         try:
             yield
-        except (SQLAlchemyError, OSError, UnicodeError, ValueError) as error:
+        except JournalError:
+            raise
+        except Exception as error:
             faulty = isinstance(error, DataError | IntegrityError | UnicodeError)
             kind = FaultyChangeError if faulty else JournalError
             reason = str(getattr(error, "orig", None) or error) or type(error).__name__
-            raise kind(
+            told = kind(
                 f"The journal {self.place.shown} cannot be {what}: {reason.splitlines()[0]}."
-            ) from error
+            )
+            if what == "written" and not faulty:
+                self._broken = told
+            raise told from error

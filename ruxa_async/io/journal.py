@@ -4,27 +4,31 @@ A create is noted as about to be sent before it leaves, and its task id is commi
 anything else is done with it. What cannot be committed goes to the lifeboat.
 """
 
+import logging
 import os
 import socket
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit
 
 import anyio
 
 from ruxa_async.errors import ConfigurationError, JournalError, RuxaError, TaskFailedError
 from ruxa_async.io.entries import Entry, error_text
+from ruxa_async.io.learning import Learning
 from ruxa_async.io.lifeboat import Lifeboat
 from ruxa_async.io.moves import Moves
 from ruxa_async.policy.lifecycle import IllegalMoveError, JobState, Move, after
-from ruxa_async.policy.pace import Learned
 from ruxa_async.tasks import Task, TaskState
 
 if TYPE_CHECKING:
     from ruxa_async.io.store import Store
 
 __all__ = ["Journal"]
+
+_logger = logging.getLogger("ruxa_async")
 
 _CUT_OFF: Final = (
     "The run ended before an answer came: the create may have been accepted and charged. Look in "
@@ -35,7 +39,7 @@ _CUT_OFF: Final = (
 class Journal:
     """Remembers the jobs of batches, so that the same batch goes on where it was ended.
 
-    Enter it with ``async with``, around the batch. One process at a time can have it open.
+    Enter it with ``async with``, around the batch. One process at a time can write to it.
 
     Args:
         where: a path, or a ``postgresql://`` URL.
@@ -52,6 +56,8 @@ class Journal:
         is_fault = self._store.is_fault
         #: What happens to jobs; for whoever sends them.
         self.moves: Moves = Moves(self._store, self._lifeboat, is_fault, whole=store_prompts)
+        #: What was learned on the way.
+        self.learning: Learning = Learning(self._store, self.moves.commits)
 
     @classmethod
     def open(
@@ -80,15 +86,19 @@ class Journal:
                 await self._recover()
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await self._store.database.close()
+                await self._let_go()
             raise
         return self
 
     async def _recover(self) -> None:
         """Take what the lifeboat saved; what else was being sent is uncertain from here on."""
         try:
-            await self._store.recover(self._lifeboat.rescued(), error_text(RuxaError(_CUT_OFF)))
+            rescued = self._lifeboat.rescued()
+            homeless = await self._store.recover(rescued, error_text(RuxaError(_CUT_OFF)))
             self._lifeboat.open()
+            for one in homeless:
+                self._lifeboat.save(one)
+                _logger.critical("%s, but the journal has no such job that waits for it", one)
         except OSError as error:
             raise JournalError(
                 f"The lifeboat {self._lifeboat.path} cannot be made ({error}): without it, an id "
@@ -110,8 +120,13 @@ class Journal:
             try:
                 await self.moves.finish()
             finally:
-                await self._store.database.close()
-                self._lifeboat.close()
+                await self._let_go()
+
+    async def _let_go(self) -> None:
+        try:
+            await self._store.database.close()
+        finally:
+            self._lifeboat.close()
 
     # What it knows.
 
@@ -145,39 +160,25 @@ class Journal:
         """Return how many jobs are in each state."""
         return await self._store.counts()
 
-    async def learned(self, name: str) -> Learned | None:
-        """Return what the pacer of a lane had learned.
+    async def bind(self, base_url: str) -> None:
+        """Make sure that the journal holds tasks of a service, and of no other.
 
         Args:
-            name: of the lane.
+            base_url: of the service; local ones count as one, whatever their ports.
+
+        Raises:
+            JournalError: it holds another one's.
         """
-        return await self._store.learned(name)
-
-    async def durations(self) -> list[tuple[tuple[str, str], float, float]]:
-        """Return how long the last tasks took: kind, age last seen running, age seen ended."""
-        return await self._store.durations()
-
-    def note_learned(self, name: str, learned: Learned) -> None:
-        """Keep what the pacer of a lane has learned.
-
-        Args:
-            name: of the lane.
-            learned: by its pacer.
-        """
-        self.moves.commits.add(self._store.note_learned(name, learned))
-
-    def note_duration(
-        self, task_id: str, kind: tuple[str, str], running: float, ended: float
-    ) -> None:
-        """Keep how long a task took.
-
-        Args:
-            task_id: of the task.
-            kind: of the task.
-            running: its age when it was last seen running, in seconds.
-            ended: its age when it was seen to have ended.
-        """
-        self.moves.commits.add(self._store.note_duration(task_id, kind, running, ended))
+        service = _service(base_url)
+        known = await self._store.service()
+        if known == service:
+            return
+        if known is not None and await self._store.has_tasks():
+            raise JournalError(
+                f"{self._store.database.place.shown} holds tasks of {known}, not of {service}: "
+                "give each service a journal of its own."
+            )
+        await self.moves.commits.add(self._store.note_service(service))
 
     # What you say of a job whose create was cut off.
 
@@ -191,6 +192,8 @@ class Journal:
         Raises:
             JournalError: the job is not uncertain, or another one has this task.
         """
+        if not task_id.strip():
+            raise JournalError(f"Job {key} needs the id of a task, as Ruxa's dashboard shows it.")
         others = [entry.key for entry in await self._store.holders(task_id) if entry.key != key]
         if others:
             raise JournalError(f"Task {task_id} belongs to job {others[0]} already.")
@@ -255,18 +258,23 @@ class Journal:
         state = await self._state(key)
         if not state.ended:
             self.moves.take_on(key, state)
-        written = self.moves.commits.add(
-            self._store.note_delivery(delivery_id, key, task.id, task.state.value)
-        )
         if state in {JobState.SENDING, JobState.UNCERTAIN}:
             move = Move.ACCEPT if state is JobState.SENDING else Move.ADOPT
-            written = self.moves.move(key, move, task_id=task.id)
+            self.moves.move(key, move, task_id=task.id)
         if task.state.ended and self.moves.state(key) is JobState.RUNNING:
             failed = task.state is TaskState.FAIL
             error = TaskFailedError(f"Task {task.id} failed.", task) if failed else None
-            written = self.moves.ended(key, task, error=error)
-        await written
+            self.moves.ended(key, task, error=error)
+        # Behind the moves: were it noted alone, a second delivery would not bring them.
+        note = self._store.note_delivery(delivery_id, key, task.id, task.state.value)
+        await self.moves.commits.add(note)
         return not state.ended
+
+
+def _service(base_url: str) -> str:
+    host = urlsplit(base_url).hostname or ""
+    is_local = host in {"localhost", "::1"} or host.startswith("127.")
+    return "a local service" if is_local else base_url
 
 
 def _store(where: str | Path, *, read_only: bool, forget: bool) -> "Store":

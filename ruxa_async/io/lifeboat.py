@@ -9,11 +9,14 @@ from typing import Final
 
 from attrs import frozen
 
+from ruxa_async.policy.lifecycle import JobState
+
 __all__ = ["Lifeboat", "Rescued"]
 
 #: Bytes that are taken beforehand: on a full disk a file can be written over, but not made longer.
 _ROOM: Final = 256 * 2**10
 _PADDING: Final = b"\n"
+_STATES: Final = frozenset(state.value for state in JobState)
 
 
 @frozen
@@ -51,10 +54,11 @@ class Lifeboat:
         Raises:
             OSError: there is none, or the file cannot be written.
         """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = FileIO(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        self._end = 0
         self._write(_PADDING * _ROOM, 0)
         self._file.truncate(_ROOM)
-        self._end = 0
 
     def save(self, rescued: Rescued) -> None:
         """Write a job down, at once and for good.
@@ -95,6 +99,7 @@ def _read(text: str) -> Iterator[Rescued]:
             continue
         match value:
             case {"key": str(key), "state": str(state), "task_id": str() | None as task_id}:
-                yield Rescued(key, state, task_id)
+                if state in _STATES:
+                    yield Rescued(key, state, task_id)
             case _:
                 continue

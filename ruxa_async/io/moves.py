@@ -7,23 +7,27 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import define, field
 
 from ruxa_async.errors import JournalError, RuxaError
 from ruxa_async.io.commits import Commits
 from ruxa_async.io.entries import error_text, outcome_text
 from ruxa_async.io.lifeboat import Lifeboat, Rescued
 from ruxa_async.jobs import Job
-from ruxa_async.policy.lifecycle import JobState, Move, after
+from ruxa_async.policy.lifecycle import IllegalMoveError, JobState, Move, after
 from ruxa_async.tasks import Task
 from ruxa_async.wire.identity import identify
 
 if TYPE_CHECKING:
     from ruxa_async.io.store import Change, Store
 
-__all__ = ["JobRecord", "Moves"]
+__all__ = ["JobRecord", "KnownJobError", "Moves"]
 
 _logger = logging.getLogger("ruxa_async")
+
+
+class KnownJobError(JournalError):
+    """A job that was to be sent is in the journal already, and not as queued."""
 
 
 class Moves:
@@ -97,22 +101,29 @@ class Moves:
             job: one that is queued, or new.
 
         Raises:
+            KnownJobError: the journal knows it, and not as queued: it must not be sent.
             JournalError: it cannot be noted, so nothing may be sent.
         """
         if self.fault is not None:
             raise JournalError(f"{self.fault} Nothing more is sent.") from self.fault
         claim = self._store.claim(job.key, identify(job.recipe))
-        self._states[job.key] = after(self._states.get(job.key, JobState.QUEUED), Move.SEND)
+        try:
+            self._states[job.key] = after(self._states.get(job.key, JobState.QUEUED), Move.SEND)
+        except IllegalMoveError as error:
+            raise KnownJobError(f"Job {job.key} is dealt with already: {error}.") from error
+        self._unanswered.add(job.key)
         try:
             await self.commits.add(claim)
-        except JournalError as error:
+        except Exception as error:
             del self._states[job.key]
-            self._broke(error)
-            raise
+            self._heard(job.key)
+            if self._store.is_stale(error):
+                raise KnownJobError(f"Job {job.key} is in the journal already.") from error
+            raise self._broke(error) from error
         except asyncio.CancelledError:
             self.move(job.key, Move.REFUSE)  # behind the claim: nothing was sent
+            self._heard(job.key)
             raise
-        self._unanswered.add(job.key)
 
     async def answered(
         self, key: str, move: Move, task_id: str | None = None, error: RuxaError | None = None
@@ -130,17 +141,22 @@ class Moves:
             if self._states.get(key) is JobState.SENDING:
                 said = None if error is None or move is Move.REFUSE else error_text(error)
                 await self.move(key, move, task_id=task_id, error=said)
-        except JournalError as fault:
-            self._rescue(Rescued(key, after(JobState.SENDING, move).value, task_id), fault)
+        except Exception as fault:  # noqa: BLE001  # whatever it is, the id must not be lost
+            state = after(JobState.SENDING, move).value
+            self._rescue(Rescued(key, state, task_id), self._broke(fault))
         finally:
-            self._unanswered.discard(key)
-            self._answered.set()
+            self._heard(key)
 
-    def _broke(self, fault: JournalError) -> None:
+    def _heard(self, key: str) -> None:
+        self._unanswered.discard(key)
+        self._answered.set()
+
+    def _broke(self, error: Exception) -> JournalError:
+        fault = error if isinstance(error, JournalError) else JournalError(f"It broke: {error!r}.")
         self.fault = self.fault or fault
+        return fault
 
     def _rescue(self, job: Rescued, fault: JournalError) -> None:
-        self._broke(fault)
         what = f"job {job.key} is {job.state}" + (f" as task {job.task_id}" if job.task_id else "")
         try:
             self._lifeboat.save(job)
@@ -186,31 +202,40 @@ class Moves:
         """
         return JobRecord(self, job)
 
-    async def heard_out(self) -> None:
-        """Wait for the answers to all creates that were sent."""
-        while self._unanswered:
+    async def settled(self) -> None:
+        """Wait for the answers to the creates that are on their way now, and for their notes."""
+        now = set(self._unanswered)
+        while now & self._unanswered:
             self._answered.clear()
             await self._answered.wait()
+        await self.commits.settled()
 
     async def finish(self) -> None:
-        """Wait for all answers, and write everything down."""
-        await self.heard_out()
-        await self.commits.finish()
+        """Let nothing more be sent, wait for all answers, and write everything down."""
+        self.fault = self.fault or JournalError("The journal is being closed.")
+        while self._unanswered or self.commits.is_busy:
+            await self.settled()
+            await self.commits.finish()
 
 
-@frozen
+@define
 class JobRecord:
     """The life of one job's create, as it is written down."""
 
     moves: Moves
     job: Job
+    #: Whether it was noted that it leaves: otherwise, what is answered is not for this one.
+    _is_noted: bool = field(default=False, init=False)
 
     async def sending(self) -> None:
         """Note that it is about to leave."""
+        self._is_noted = False
         await self.moves.sending(self.job)
+        self._is_noted = True
 
     async def answered(
         self, move: Move, task_id: str | None = None, error: RuxaError | None = None
     ) -> None:
         """Note what became of it."""
-        await self.moves.answered(self.job.key, move, task_id, error)
+        if self._is_noted:
+            await self.moves.answered(self.job.key, move, task_id, error)

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from attrs import frozen
 from filelock import FileLock, Timeout
@@ -14,7 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ruxa_async.errors import ConfigurationError, JournalError
 
-__all__ = ["Place", "lock_file"]
+__all__ = ["Place", "foreign", "lock_file"]
 
 _PRIVATE: Final = 0o600
 
@@ -51,25 +52,45 @@ class Place:
         if kind == "sqlite" and url.database:
             return cls._file(Path(url.database), read_only=read_only)
         if kind in {"postgresql", "postgres"}:
-            shown = url.render_as_string(hide_password=True)
-            return cls(url.set(drivername="postgresql+asyncpg"), shown)
+            shown = url.set(query={}).render_as_string(hide_password=True)
+            return cls(_for_asyncpg(url), shown)
         raise ConfigurationError(
             f"A journal is a file or a postgresql:// URL, not {kind}://; give a path."
         )
 
     @classmethod
     def _file(cls, path: Path, *, read_only: bool) -> "Place":
-        name = f"file:{path.absolute().as_posix()}"
+        real = Path(os.path.realpath(path))  # two names of one file share its lock
         mode = {"mode": "ro" if read_only else "rw", "uri": "true"}
-        return cls(URL.create("sqlite+aiosqlite", database=name, query=mode), str(path), path)
+        return cls(URL.create("sqlite+aiosqlite", database=_uri(real), query=mode), str(path), real)
 
     @property
     def lifeboat(self) -> Path:
         """The file that takes what cannot be committed."""
         if self.path is not None:
             return self.path.with_name(f"{self.path.name}.lifeboat")
-        digest = hashlib.sha256(self.shown.encode()).hexdigest()[:12]
-        return Path(f"ruxa-journal-{digest}.lifeboat")
+        url = self.url
+        name = f"{url.host} {url.port} {url.database} {url.query.get('host')}"
+        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "ruxa"
+        return home / f"journal-{digest}.lifeboat"
+
+    def check_file(self) -> None:
+        """Make sure, without touching anything, that a file is ours or may become so.
+
+        Raises:
+            JournalError: it is another program's.
+            OSError: it cannot be read, or there is no directory for it.
+            sqlite3.Error: it is no database.
+        """
+        if self.path is None or not self.path.exists():
+            return
+        if not self.path.stat().st_size:
+            return
+        with closing(sqlite3.connect(f"{_uri(self.path)}?mode=ro", uri=True)) as db:
+            names = {str(row[0]) for row in db.execute("SELECT name FROM sqlite_master")}
+        if names and "journal" not in names:
+            raise foreign(self.shown)
 
     def make_file(self) -> None:
         """Make the file where there is none: only its owner may read it.
@@ -80,6 +101,29 @@ class Place:
         if self.path is not None:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, _PRIVATE))
             self.path.chmod(_PRIVATE)
+
+
+def foreign(shown: str) -> JournalError:
+    """Return the error of a place that is another program's.
+
+    Args:
+        shown: its name in messages.
+    """
+    return JournalError(
+        f"{shown} is not a journal of ruxa_async: its tables are another program's. Give the "
+        "journal a place of its own."
+    )
+
+
+def _uri(path: Path) -> str:
+    return f"file:{quote(path.as_posix())}"
+
+
+def _for_asyncpg(url: URL) -> URL:
+    """Return a URL as asyncpg's driver reads it: ``sslmode`` is libpq's word for ``ssl``."""
+    mode = url.query.get("sslmode")
+    plain = url.set(drivername="postgresql+asyncpg").difference_update_query(["sslmode"])
+    return plain if mode is None else plain.update_query_dict({"ssl": mode})
 
 
 def lock_file(path: Path) -> FileLock:
@@ -106,7 +150,7 @@ def lock_file(path: Path) -> FileLock:
 def _owner(path: Path) -> str:
     """Return who noted itself as the owner of a journal."""
     try:
-        with closing(sqlite3.connect(f"file:{path.absolute().as_posix()}?mode=ro", uri=True)) as db:
+        with closing(sqlite3.connect(f"{_uri(path)}?mode=ro", uri=True)) as db:
             row = db.execute("SELECT value FROM journal WHERE name = 'owner'").fetchone()
     except sqlite3.Error:
         row = None

@@ -2,17 +2,17 @@
 
 import json
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import cattrs
 from sqlalchemy import Select, Update, func, select, update
 
-from ruxa_async.io.database import Change, Database, FaultyChangeError
+from ruxa_async.io.database import Change, Database, FaultyChangeError, StaleChangeError
 from ruxa_async.io.entries import Entry, entry_of
 from ruxa_async.io.lifeboat import Rescued
-from ruxa_async.io.tables import Write, delivery, duration, job, lane
+from ruxa_async.io.tables import Write, about, delivery, duration, job, lane
 from ruxa_async.policy.lifecycle import JobState
 from ruxa_async.policy.pace import Learned
 from ruxa_async.wire.identity import Identity
@@ -46,6 +46,11 @@ class Store:
     def is_fault(error: Exception) -> bool:
         """Whether a single change is at fault for an error."""
         return isinstance(error, FaultyChangeError)
+
+    @staticmethod
+    def is_stale(error: Exception) -> bool:
+        """Whether a job is not in the state that a change began with."""
+        return isinstance(error, StaleChangeError)
 
     # What is read.
 
@@ -86,25 +91,39 @@ class Store:
         rows = await self.database.rows(query)
         return [((r["model"], r["length"]), r["running_at"], r["ended_at"]) for r in rows]
 
+    async def has_tasks(self) -> bool:
+        """Whether any job has a task."""
+        query = select(job.c.key).where(job.c.task_id.is_not(None)).limit(1)
+        return bool(await self.database.rows(query))
+
+    async def service(self) -> str | None:
+        """Return the base URL of the service whose tasks the journal holds."""
+        rows = await self.database.rows(select(about.c.value).where(about.c.name == "service"))
+        return str(rows[0]["value"]) if rows else None
+
     async def has_seen(self, delivery_id: str) -> bool:
         """Whether a callback came before."""
         return bool(await self.database.rows(select(delivery.c.id).filter_by(id=delivery_id)))
 
     # What is written.
 
-    async def recover(self, rescued: Iterable[Rescued], note: str) -> None:
+    async def recover(self, rescued: Sequence[Rescued], note: str) -> list[Rescued]:
         """Write down what was rescued; what else was being sent has become uncertain.
 
         Args:
             rescued: from the lifeboat.
             note: why the rest is uncertain.
+
+        Returns:
+            What was rescued for no job that is known, or that still waits for it.
         """
         sending = job.c.state == JobState.SENDING
         lost = update(job).where(sending).values(state=JobState.UNCERTAIN, error=note)
         latest = duration.select().order_by(duration.c.noted_at.desc())
         edge = latest.with_only_columns(duration.c.noted_at).offset(_SAMPLES).limit(1)
         old = duration.delete().where(duration.c.noted_at <= edge.scalar_subquery())
-        await self.database.run(*map(_saved, rescued), lost, old)
+        changed = await self.database.run(*map(_saved, rescued), lost, old)
+        return [one for one, rows in zip(rescued, changed, strict=False) if not rows]
 
     @staticmethod
     def claim(key: str, identity: Identity) -> Change:
@@ -141,6 +160,11 @@ class Store:
         if state is JobState.RUNNING:
             values["accepted_at"] = now
         return Change(Write.MOVE, values, key)
+
+    @staticmethod
+    def note_service(base_url: str) -> Change:
+        """Return the change that keeps whose tasks the journal holds."""
+        return Change(Write.ABOUT, {"name": "service", "value": base_url}, "service")
 
     @staticmethod
     def note_learned(name: str, learned: Learned) -> Change:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     Update,
+    and_,
     bindparam,
     case,
     func,
@@ -140,8 +141,10 @@ def statements(dialect: str) -> Mapping[Write, Insert | Update]:
         names = [c.name for c in table.primary_key]
         return new.on_conflict_do_update(index_elements=names, set_=values)
 
+    claim = _claim(insert(job))
     return {
-        Write.CLAIM: _claim(insert(job)),
+        # Only SQLite's driver tells how many rows many executions have changed.
+        Write.CLAIM: claim if dialect == "sqlite" else claim.returning(job.c.key),
         Write.MOVE: _move(),
         Write.LEARNED: replace(lane),
         Write.DURATION: insert(duration).on_conflict_do_nothing(),
@@ -151,15 +154,18 @@ def statements(dialect: str) -> Mapping[Write, Insert | Update]:
 
 
 def _claim(new: Any) -> Any:
-    """Write a job down as about to be sent: a new one, or one that is queued."""
+    """Write a job down as about to be sent: a new one, or one that is queued.
+
+    One that is known otherwise, or as another recipe, is left alone.
+    """
     again = {
         "state": new.excluded.state,
         "attempt": job.c.attempt + 1,
         "sent_at": new.excluded.sent_at,
         "error": null(),
     }
-    queued = job.c.state == JobState.QUEUED.value
-    return new.on_conflict_do_update(index_elements=["key"], set_=again, where=queued)
+    same = and_(job.c.state == JobState.QUEUED.value, job.c.digest == new.excluded.digest)
+    return new.on_conflict_do_update(index_elements=["key"], set_=again, where=same)
 
 
 def _move() -> Update:

@@ -75,13 +75,16 @@ class Story:
             sys.executable, str(_NIGHT), *words, stdout=subprocess.PIPE
         )
         assert process.stdout is not None
-        async with asyncio.timeout(_HANGS):
-            if seconds is not None:
-                if seconds >= 0:
+        try:
+            async with asyncio.timeout(_HANGS):
+                if seconds is None:
+                    await process.communicate()
+                elif seconds >= 0:
                     await process.stdout.readline()
-                await asyncio.sleep(abs(seconds))
-                if process.returncode is None:
-                    process.kill()
+                await asyncio.sleep(abs(seconds or 0))
+        finally:
+            if process.returncode is None:
+                process.kill()
             await process.communicate()
         assert process.returncode in {0, -9}
         if process.returncode:
