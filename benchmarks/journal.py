@@ -27,7 +27,6 @@ import asyncio
 import contextlib
 import itertools
 import multiprocessing
-import random
 import statistics
 import tempfile
 import time
@@ -40,18 +39,18 @@ from sqlalchemy import create_engine
 
 from ruxa_async import Batch, Job, Journal, Output, Pace, Poll, Ruxa, Sora2, Task, TaskState
 from ruxa_async.io.entries import outcome_text
-from ruxa_async.io.store import Store
+from ruxa_async.io.store import Change, Store
 from ruxa_async.io.tables import job as jobs_table
-from ruxa_async.policy.lifecycle import JobState, Move
+from ruxa_async.policy.lifecycle import JobState
 from ruxa_async.testing import FakeRuxa, FakeSettings, Sandbox
-from ruxa_async.wire.identity import StableKeys, identify
+from ruxa_async.wire.identity import Identity, StableKeys, identify
 
 WAITERS, SLICE, JOBS = 100, 1.5, 1_000
 LEAST_RATIO, MOST_CPU = 20.0, 1.25
 _POLL = Poll(first=1.0, shortest=0.5, per_second=1_000)
 #: 200 jobs a second, as a limit says it that counts by the second, and without any bursts.
 PACES = {"a burst each second": Pace.per_second(200), "evenly": Pace(limit=20, per=0.1)}
-_NUMBERS = itertools.count()
+_NUMBERS = itertools.count(time.time_ns())
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
@@ -77,17 +76,24 @@ def new_recipe() -> Sora2:
 # Group commit.
 
 
+def changes(identity: Identity) -> tuple[Change, Change]:
+    """Return what is noted of a create: that it leaves, and which task it became."""
+    key = f"{next(_NUMBERS)}"
+    fields = {"task_id": f"task {key}"}
+    moved = Store.move(key, JobState.SENDING, JobState.RUNNING, fields)
+    return Store.claim(key, identity), moved
+
+
 async def grouped(where: str) -> float:
-    """Return the rows per second of many creates at once: each is claimed, then accepted."""
-    run, recipe, rows = f"{random.random()}", new_recipe(), 0
+    """Return the rows per second of 100 waiters, each of whom waits for its own changes."""
+    identity, rows = identify(new_recipe()), 0
 
     async def create() -> None:
         nonlocal rows
         while time.perf_counter() < ends:
-            job = Job(f"{run} {next(_NUMBERS)}", recipe)
-            await journal.moves.sending(job)
-            await journal.moves.answered(job.key, Move.ACCEPT, f"task {job.key}")
-            rows += 2
+            for change in changes(identity):
+                await journal.moves.commits.add(change)
+                rows += 1
 
     async with Journal.open(where) as journal:
         began = time.perf_counter()
@@ -98,16 +104,14 @@ async def grouped(where: str) -> float:
 
 async def single(where: str) -> float:
     """Return the rows per second of the same changes, with a commit for each."""
-    run, recipe, rows = f"{random.random()}", new_recipe(), 0
+    identity, rows = identify(new_recipe()), 0
     store = Store(where, read_only=False, forget=False)
     await store.database.open("benchmark")
     began = time.perf_counter()
     while time.perf_counter() < began + SLICE:
-        key = f"{run} {next(_NUMBERS)}"
-        await store.database.write([store.claim(key, identify(recipe))])
-        fields = {"task_id": f"task {key}"}
-        await store.database.write([store.move(key, JobState.SENDING, JobState.RUNNING, fields)])
-        rows += 2
+        for change in changes(identity):
+            await store.database.write([change])
+            rows += 1
     per_second = rows / (time.perf_counter() - began)
     await store.database.close()
     return per_second

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ from sqlalchemy.exc import DataError, IntegrityError, NoSuchTableError, SQLAlche
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ruxa_async.errors import JournalError
+from ruxa_async.io.hotpath import ROW_FAULTS, HotPath
 from ruxa_async.io.owned import OwnedTasks
 from ruxa_async.io.place import Place, foreign, lock_file
 from ruxa_async.io.tables import METADATA, STEPS, Write, about, job, statements
@@ -59,6 +61,7 @@ class Database:
         self._pragmas = (*_DURABLE, *(["secure_delete=ON"] if forget else []))
         self._engine: AsyncEngine = create_async_engine(self.place.url, hide_parameters=True)
         self._statements = statements(self._engine.dialect.name)
+        self._hot_path = HotPath(self._statements, self._engine.dialect)
         self._writer: AsyncConnection | None = None
         self._broken: JournalError | None = None
         self._lock: FileLock | None = None
@@ -171,23 +174,31 @@ class Database:
             rows.setdefault(change.write, []).append(change.values)
         with self._told("written"):
             writer = self._open_writer
+            count = partial(self._count, rows)
+            if self.place.path is not None:
+                await self._hot_path.write(writer, rows, count)
+                return
             async with writer.begin():
-                for write, values in rows.items():
-                    await self._execute(writer, write, values)
+                count({write: await self._execute(writer, write, rows[write]) for write in rows})
 
     async def _execute(
         self, writer: AsyncConnection, write: Write, values: list[Mapping[str, Any]]
-    ) -> None:
+    ) -> int:
         result = await writer.execute(self._statements[write], values)
-        if write not in {Write.CLAIM, Write.MOVE}:
-            return
-        changed = len(result.all()) if result.returns_rows else result.rowcount
-        if changed < 0:  # PostgreSQL's driver does not count what many executions change
-            changed = await self._moved(writer, values)
-        if changed < len(values):
-            raise StaleChangeError(
-                f"The journal {self.place.shown} knows a job in another state than it should be in."
-            )
+        if write is Write.MOVE:  # its driver does not count what many executions change
+            return await self._moved(writer, values)
+        return len(result.all()) if result.returns_rows else len(values)
+
+    def _count(
+        self, rows: Mapping[Write, Sequence[Mapping[str, Any]]], changed: Mapping[Write, int]
+    ) -> None:
+        """Make sure that every job was where its change begins."""
+        for write in (Write.CLAIM, Write.MOVE):
+            if changed.get(write, 0) < len(rows.get(write, ())):
+                raise StaleChangeError(
+                    f"The journal {self.place.shown} knows a job in another state than it should "
+                    "be in."
+                )
 
     async def _moved(self, writer: AsyncConnection, values: list[Mapping[str, Any]]) -> int:
         """Return how many jobs are where they were to be moved."""
@@ -252,7 +263,7 @@ class Database:
         except JournalError:
             raise
         except Exception as error:
-            faulty = isinstance(error, DataError | IntegrityError | UnicodeError)
+            faulty = isinstance(error, (DataError, IntegrityError, UnicodeError, *ROW_FAULTS))
             kind = FaultyChangeError if faulty else JournalError
             reason = str(getattr(error, "orig", None) or error) or type(error).__name__
             told = kind(

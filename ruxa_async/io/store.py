@@ -134,14 +134,9 @@ class Store:
             "state": JobState.SENDING.value,
             "digest": identity.digest,
             "recipe": identity.text,
-            "task_id": None,
             "attempt": 1,
-            "error": None,
-            "outcome": None,
             "created_at": now,
             "sent_at": now,
-            "accepted_at": None,
-            "ended_at": None,
         }
         return Change(Write.CLAIM, values, key)
 

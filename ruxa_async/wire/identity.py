@@ -41,7 +41,7 @@ def identify(recipe: Recipe) -> Identity:
     """
     model, parameters = spell(recipe)
     said = {"model": model, "layout": recipe.body_layout, "parameters": parameters}
-    text = json.dumps(said, sort_keys=True, separators=(",", ":"), default=_name)
+    text = _ENCODER.encode(said)
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
     return Identity(text, digest)
 
@@ -54,6 +54,9 @@ def _name(value: Any) -> Any:
             return {"sha256": hashlib.sha256(value).hexdigest()}
         case _:
             raise TypeError(f"{value!r:.80} cannot stand in a recipe")
+
+
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_name)
 
 
 class StableKeys:
