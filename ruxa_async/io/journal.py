@@ -260,11 +260,11 @@ class Journal:
             self.moves.take_on(key, state)
         if state in {JobState.SENDING, JobState.UNCERTAIN}:
             move = Move.ACCEPT if state is JobState.SENDING else Move.ADOPT
-            self.moves.move(key, move, task_id=task.id)
+            await self.moves.move(key, move, task_id=task.id)
         if task.state.ended and self.moves.state(key) is JobState.RUNNING:
             failed = task.state is TaskState.FAIL
             error = TaskFailedError(f"Task {task.id} failed.", task) if failed else None
-            self.moves.ended(key, task, error=error)
+            await self.moves.ended(key, task, error=error)
         # Behind the moves: were it noted alone, a second delivery would not bring them.
         note = self._store.note_delivery(delivery_id, key, task.id, task.state.value)
         await self.moves.commits.add(note)

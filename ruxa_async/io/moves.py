@@ -85,13 +85,14 @@ class Moves:
         before = self._states[key]
         state = self._states[key] = after(before, move)
         written = self.commits.add(self._store.move(key, before, state, fields))
-        if state not in {JobState.SENDING, JobState.RUNNING}:
-            # Not before it is written: until then the tables say something else.
-            written.add_done_callback(partial(self._let_go, key, state))
+        written.add_done_callback(partial(self._moved, key, state))
         return written
 
-    def _let_go(self, key: str, state: JobState, _: object) -> None:
-        if self._states.get(key) is state:
+    def _moved(self, key: str, state: JobState, written: "asyncio.Future[None]") -> None:
+        """Forget a job that needs nothing more, or of which only the tables know where it is."""
+        failed = not written.cancelled() and written.exception() is not None
+        is_open = state in {JobState.SENDING, JobState.RUNNING}
+        if self._states.get(key) is state and (failed or not is_open):
             del self._states[key]
 
     async def sending(self, job: Job) -> None:
