@@ -75,6 +75,23 @@ def test_a_run_without_a_journal(ruxa: Ruxa, served: Sandbox) -> None:
     assert len(served.fake.ledger.charges) == 1
 
 
+def test_outcomes_without_a_journal_are_not_paid_for_again(ruxa: Ruxa, served: Sandbox) -> None:
+    """Outcomes that a journal knows nothing of are refused, or gone on with without one."""
+    Path("a.txt").write_text("a fox\n")
+    Path("b.txt").write_text("an owl\n")
+    assert ruxa("batch", "a.txt", "--no-journal").code == 0
+    assert ruxa("batch", "b.txt", "--journal", "n.db").code == 0
+    mixed = ruxa("batch", "a.txt", "--journal", "n.db")
+    assert mixed.code == 2
+    assert "outcomes that n.db knows nothing of" in mixed.err
+    both = ruxa("batch", "a.txt", "--resume", "--journal", "n.db")
+    assert both.code == 2
+    assert "--resume is for runs without a journal" in both.err
+    for _ in range(2):
+        assert ruxa("batch", "a.txt", "--resume").code == 0
+    assert len(served.fake.ledger.charges) == 2
+
+
 def test_prompts_are_forgotten(ruxa: Ruxa, served: Sandbox) -> None:
     """With --forget-prompts the journal does not say what was asked for."""
     Path("a.txt").write_text("a secret fox\n")

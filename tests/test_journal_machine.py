@@ -20,8 +20,6 @@ from ruxa_async.results import Results
 from ruxa_async.resume import Resume
 from ruxa_async.sources import named
 
-#: Where no callback and no adoption meets a full disk: the journal is known not to bear that.
-SPARED: Final = {JobState.SENDING, JobState.UNCERTAIN}
 ENDED: Final = {JobState.SUCCEEDED, JobState.FAILED, JobState.ABANDONED}
 NAMES: Final = ("horse", "cow", "hen", "cat")
 #: After how many more commits the process is killed in what it does, or behind it; None: it lives.
@@ -226,9 +224,8 @@ class JournalMachine(stateful.RuleBasedStateMachine):
         if again and self.deliveries:
             post, task, name = self.deliveries[-1 - pick % len(self.deliveries)]
         state = self.state(post.key)
-        if not (self.disk.full and state in SPARED):
-            said = self.act(self._told(post, task, name), kill=kill)
-            post.known |= said == [True] and state is not JobState.ABANDONED
+        said = self.act(self._told(post, task, name), kill=kill)
+        post.known |= said == [True] and state is not JobState.ABANDONED
 
     async def _told(self, post: Post, task: Task, name: str) -> None:
         self.deliveries.append((post, task, name))
@@ -244,8 +241,6 @@ class JournalMachine(stateful.RuleBasedStateMachine):
         key = self.posts[pick % len(self.posts)].key
         before, post = self.state(key), self.accepted(key)
         if word == ("adopt" if post is None else "retry"):
-            return
-        if word == "adopt" and self.disk.full and before in SPARED:
             return
         ids = [post.task_id] if post is not None and word == "adopt" else []
         (said,) = self.act(getattr(self.journal, word)(key, *ids), kill=kill)

@@ -4,6 +4,7 @@ A create is noted as about to be sent before it leaves, and its task id is commi
 anything else is done with it. What cannot be committed goes to the lifeboat.
 """
 
+import asyncio
 import logging
 import os
 import socket
@@ -56,6 +57,8 @@ class Journal:
         is_fault = self._store.is_fault
         #: What happens to jobs; for whoever sends them.
         self.moves: Moves = Moves(self._store, self._lifeboat, is_fault, whole=store_prompts)
+        #: One word at a time on what became of jobs: each is read before it is moved.
+        self._telling = asyncio.Lock()
         #: What was learned on the way.
         self.learning: Learning = Learning(self._store, self.moves.commits)
 
@@ -222,13 +225,14 @@ class Journal:
         await self._resolve(key, Move.ABANDON)
 
     async def _resolve(self, key: str, move: Move, **fields: Any) -> None:
-        state = await self._state(key)
-        try:
-            after(state, move)
-        except IllegalMoveError as error:
-            raise JournalError(f"Job {key}: {error}.") from error
-        self.moves.take_on(key, state)
-        await self.moves.move(key, move, **fields)
+        async with self._telling:
+            state = await self._state(key)
+            try:
+                after(state, move)
+            except IllegalMoveError as error:
+                raise JournalError(f"Job {key}: {error}.") from error
+            self.moves.take_on(key, state)
+            await self.moves.move(key, move, **fields)
 
     async def _state(self, key: str) -> JobState:
         """Return where a job stands, whether or not this run deals with it."""
@@ -237,7 +241,7 @@ class Journal:
             entry = (await self.find([key])).get(key)
             if entry is None:
                 raise JournalError(f"There is no job {key} in {self._store.database.place.shown}.")
-            state = entry.state
+            state = self.moves.state(key) or entry.state  # it may have moved meanwhile
         return state
 
     async def told(self, key: str, task: Task, delivery_id: str) -> bool:
@@ -253,6 +257,10 @@ class Journal:
         Raises:
             JournalError: there is no such job, or nothing can be written.
         """
+        async with self._telling:
+            return await self._told(key, task, delivery_id)
+
+    async def _told(self, key: str, task: Task, delivery_id: str) -> bool:
         if await self._store.has_seen(delivery_id):
             return False
         state = await self._state(key)

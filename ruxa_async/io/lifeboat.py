@@ -43,7 +43,7 @@ class Lifeboat:
     def rescued(self) -> list[Rescued]:
         """Return what an earlier run has saved; lines that were cut off are passed over."""
         try:
-            text = self.path.read_text("utf-8", errors="replace")
+            text = self.path.read_bytes().rstrip(_PADDING).decode(errors="replace")
         except FileNotFoundError:
             return []
         return list(_read(text))

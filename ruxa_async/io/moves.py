@@ -85,14 +85,18 @@ class Moves:
         before = self._states[key]
         state = self._states[key] = after(before, move)
         written = self.commits.add(self._store.move(key, before, state, fields))
-        written.add_done_callback(partial(self._moved, key, state))
+        written.add_done_callback(partial(self._moved, key, before, state))
         return written
 
-    def _moved(self, key: str, state: JobState, written: "asyncio.Future[None]") -> None:
-        """Forget a job that needs nothing more, or of which only the tables know where it is."""
+    def _moved(
+        self, key: str, before: JobState, state: JobState, written: "asyncio.Future[None]"
+    ) -> None:
+        """Take a move back that could not be written; forget a job that needs nothing more."""
+        if self._states.get(key) is not state:
+            return
         failed = not written.cancelled() and written.exception() is not None
-        is_open = state in {JobState.SENDING, JobState.RUNNING}
-        if self._states.get(key) is state and (failed or not is_open):
+        self._states[key] = before if failed else state
+        if self._states[key] not in {JobState.SENDING, JobState.RUNNING}:
             del self._states[key]
 
     async def sending(self, job: Job) -> None:
@@ -138,15 +142,23 @@ class Moves:
             error: what came instead.
         """
         try:
-            # A callback may have been faster.
             if self._states.get(key) is JobState.SENDING:
                 said = None if error is None or move is Move.REFUSE else error_text(error)
                 await self.move(key, move, task_id=task_id, error=said)
+            elif task_id is not None:
+                await self._make_sure(key, task_id)
         except Exception as fault:  # noqa: BLE001  # whatever it is, the id must not be lost
             state = after(JobState.SENDING, move).value
             self._rescue(Rescued(key, state, task_id), self._broke(fault))
         finally:
             self._heard(key)
+
+    async def _make_sure(self, key: str, task_id: str) -> None:
+        """Make sure that the callback which was faster than an answer is on the disk."""
+        await self.commits.settled()
+        known = await self._store.find([key])
+        if not known or known[0].task_id is None:
+            raise JournalError(f"The callback of task {task_id} could not be noted.")
 
     def _heard(self, key: str) -> None:
         self._unanswered.discard(key)

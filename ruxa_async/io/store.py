@@ -197,9 +197,11 @@ class Store:
 def _saved(rescued: Rescued) -> Update:
     """Return the statement that writes down what could not be committed in its time."""
     open_states = (JobState.SENDING.value, JobState.UNCERTAIN.value)
-    values: dict[str, Any] = {"state": rescued.state, "accepted_at": time.time()}
+    values: dict[str, Any] = {"state": rescued.state}
     if rescued.task_id is not None:
-        values["task_id"] = rescued.task_id
+        values |= {"task_id": rescued.task_id, "accepted_at": time.time()}
+    if JobState(rescued.state).ended:
+        values["ended_at"] = time.time()
     return (
         update(job).where(job.c.key == rescued.key, job.c.state.in_(open_states)).values(**values)
     )
