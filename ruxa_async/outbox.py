@@ -63,20 +63,12 @@ class Outbox:
     ) -> Task:
         """Run a create to its end even if the caller is cancelled, who leaves at once.
 
-        A shield would not do: native cancellation goes through anyio's.
-
         Args:
             work: sends it, once.
             kind: of the task.
             record: where its life is written down.
         """
-        sending = self._sending.start(self._noted(work, kind, record))
-        try:
-            await asyncio.wait((sending,))
-        except asyncio.CancelledError:
-            sending.add_done_callback(self._left_alone)
-            raise
-        return sending.result()
+        return await self._sending.heard_out(self._noted(work, kind, record), self._left_alone)
 
     async def finish(self) -> None:
         """Wait for the answers to all creates; where even that is cancelled, they are cut off."""

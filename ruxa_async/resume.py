@@ -167,11 +167,11 @@ class Resume:
             told: what goes wrong when it is committed.
         """
         key = outcome.job.key
-        is_running = self._journal.moves.state(key) is JobState.RUNNING
-        if not is_running or not _has_ended(outcome):
+        ending = _ending(outcome)
+        if ending is None or self._journal.moves.state(key) is not JobState.RUNNING:
             self._results.over(key)
             return
-        written = self._journal.moves.ended(key, *_ending(outcome))
+        written = self._journal.moves.ended(key, *ending)
         self._closing.add(written)
         written.add_done_callback(partial(self._closed, key, told))
 
@@ -244,22 +244,14 @@ async def _pull(jobs: AsyncGenerator[Job, None], most: int) -> tuple[list[Job], 
     return list(page.values()), None
 
 
-def _has_ended(outcome: Outcome) -> bool:
+def _ending(
+    outcome: Outcome,
+) -> tuple[Task | None, tuple[Path, ...], RuxaError | None] | None:
+    """Return what the journal keeps of an outcome: task, files, error; None: it is no end."""
     match outcome:
-        case Succeeded(_, _, _, download_error):
-            return download_error is None
-        case Failed():
-            return True
-        case _:
-            return False
-
-
-def _ending(outcome: Outcome) -> tuple[Task | None, tuple[Path, ...], RuxaError | None]:
-    """Return what the journal keeps of an outcome: the task, its files, the error."""
-    match outcome:
-        case Succeeded(_, task, paths):
+        case Succeeded(_, task, paths, None):
             return task, paths, None
         case Failed(_, error):
             return (error.task if isinstance(error, TaskError) else None), (), error
         case _:
-            raise TypeError(f"{outcome!r:.80} is no end")
+            return None

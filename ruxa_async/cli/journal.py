@@ -2,7 +2,7 @@
 
 # ruff: noqa: PLC0415, D417  # lazy, as in `app`; the shared options describe themselves
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -112,11 +112,9 @@ async def retry(key: str, /, *keys: str, where: _Where = None) -> Exit:
         key: of the job.
         keys: of others.
     """
-    async with _opened(where) as opened:
-        for one in (key, *keys):
-            await opened.retry(one)
-            say(f"{one} is sent again by the next run")
-    return Exit.OK
+    from ruxa_async.io.journal import Journal
+
+    return await _each((key, *keys), where, Journal.retry, "is sent again by the next run")
 
 
 @journal.command
@@ -127,10 +125,21 @@ async def abandon(key: str, /, *keys: str, where: _Where = None) -> Exit:
         key: of the job.
         keys: of others.
     """
+    from ruxa_async.io.journal import Journal
+
+    return await _each((key, *keys), where, Journal.abandon, "is given up")
+
+
+async def _each(
+    keys: Iterable[str],
+    where: str | None,
+    resolve: "Callable[[Journal, str], Awaitable[None]]",
+    said: str,
+) -> Exit:
     async with _opened(where) as opened:
-        for one in (key, *keys):
-            await opened.abandon(one)
-            say(f"{one} is given up")
+        for key in keys:
+            await resolve(opened, key)
+            say(f"{key} {said}")
     return Exit.OK
 
 

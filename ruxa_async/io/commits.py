@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from ruxa_async.io.owned import OwnedTasks
+from ruxa_async.io.owned import OwnedTasks, look
 
 __all__ = ["Commits", "Keyed"]
 
@@ -56,7 +56,7 @@ class Commits(Generic[Item]):
             change: comes after all that were added before.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(_look)
+        done.add_done_callback(look)
         self._queue.append((change, done))
         if not self._busy:
             self._busy = True
@@ -115,9 +115,3 @@ class Commits(Generic[Item]):
             for _, done in group:
                 if not done.done():
                     done.set_result(None)
-
-
-def _look(done: "asyncio.Future[None]") -> None:
-    """Look at an error that nobody waits for any more: the loop would complain of it."""
-    if not done.cancelled():
-        done.exception()

@@ -54,9 +54,8 @@ class Journal:
         self._read_only = read_only
         self._store = _store(where, read_only=read_only, forget=not store_prompts)
         self._lifeboat = Lifeboat(self._store.database.place.lifeboat)
-        is_fault = self._store.is_fault
         #: What happens to jobs; for whoever sends them.
-        self.moves: Moves = Moves(self._store, self._lifeboat, is_fault, whole=store_prompts)
+        self.moves: Moves = Moves(self._store, self._lifeboat, whole=store_prompts)
         #: One word at a time on what became of jobs: each is read before it is moved.
         self._telling = asyncio.Lock()
         #: What was learned on the way.

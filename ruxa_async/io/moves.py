@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,22 +36,14 @@ class Moves:
     Args:
         store: writes it down.
         lifeboat: takes what cannot be written.
-        is_fault: whether a single change is at fault for an error.
         whole: whether to keep recipes, and what Ruxa said, once a job succeeded.
     """
 
-    def __init__(
-        self,
-        store: "Store",
-        lifeboat: Lifeboat,
-        is_fault: Callable[[Exception], bool],
-        *,
-        whole: bool,
-    ) -> None:
+    def __init__(self, store: "Store", lifeboat: Lifeboat, *, whole: bool) -> None:
         self._store = store
         self._lifeboat = lifeboat
         self._whole = whole
-        self.commits: Commits[Change] = Commits(store.database.write, is_fault)
+        self.commits: Commits[Change] = Commits(store.database.write, store.is_fault)
         self._states: dict[str, JobState] = {}
         self._unanswered: set[str] = set()
         self._answered = asyncio.Event()

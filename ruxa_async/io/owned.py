@@ -1,10 +1,10 @@
 """Plain tasks with an owner: they outlive their caller, but never their owner."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["OwnedTasks"]
+__all__ = ["OwnedTasks", "look"]
 
 Result = TypeVar("Result")
 
@@ -26,14 +26,25 @@ class OwnedTasks:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def heard_out(self, work: Coroutine[Any, Any, Result]) -> Result:
+    async def heard_out(
+        self,
+        work: Coroutine[Any, Any, Result],
+        left_alone: Callable[[asyncio.Task[Result]], None] | None = None,
+    ) -> Result:
         """Run a coroutine to its end even if the caller is cancelled, who leaves at once.
 
         A shield would not do: native cancellation goes through anyio's.
+
+        Args:
+            work: what is run.
+            left_alone: told how it ended where the caller had left.
         """
         task = self.start(work)
-        task.add_done_callback(_look)
-        await asyncio.wait((task,))
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            task.add_done_callback(left_alone or look)
+            raise
         return task.result()
 
     async def finish(self) -> None:
@@ -48,7 +59,7 @@ class OwnedTasks:
         await self.finish()
 
 
-def _look(task: asyncio.Task[Any]) -> None:
+def look(done: "asyncio.Future[Any]") -> None:
     """Look at an error that nobody waits for any more: the loop would complain of it."""
-    if not task.cancelled():
-        task.exception()
+    if not done.cancelled():
+        done.exception()
