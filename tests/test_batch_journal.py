@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from attrs import define, field
-from batch_calls import outcomes, outcomes_until
+from batch_calls import QUICK, outcomes, outcomes_until, quick_service
 from exchange_calls import no
 from journal_places import postgres, where  # noqa: F401  # fixtures
 
@@ -23,7 +23,6 @@ from ruxa_async import (
     JournalError,
     Outcome,
     Pace,
-    Poll,
     Recipe,
     Request,
     Response,
@@ -34,11 +33,9 @@ from ruxa_async import (
     Uncertain,
     Unfinished,
 )
-from ruxa_async.testing import FakeRuxa, FakeSettings, FakeTransport, Fault, FaultKind
+from ruxa_async.testing import FakeRuxa, FakeTransport, Fault, FaultKind
 
 pytestmark = pytest.mark.asyncio
-
-_POLL = Poll(first=0.01, shortest=0.01, longest=0.05, kappa=1_000, per_second=1_000)
 
 
 @define
@@ -46,18 +43,7 @@ class Nights:
     """One service and one journal, for as many runs as it takes."""
 
     where: str
-    fake: FakeRuxa = field(
-        factory=lambda: FakeRuxa(
-            FakeSettings(
-                speed=1_000,
-                limit=None,
-                cap=None,
-                duration=20,
-                sigma=0,
-                fail_when=lambda prompt: "bad" in prompt,
-            )
-        )
-    )
+    fake: FakeRuxa = field(factory=lambda: quick_service(lambda prompt: "bad" in prompt))
 
     @contextlib.asynccontextmanager
     async def batch(
@@ -66,7 +52,7 @@ class Nights:
         client = Ruxa(
             "sk-sandbox",
             pace=how.pop("pace", Pace.unlimited()),
-            poll=_POLL,
+            poll=QUICK,
             transport=transport or FakeTransport(self.fake),
         )
         async with (
@@ -288,7 +274,7 @@ async def test_downloads_are_remembered(tmp_path: Path, nights: Nights) -> None:
     async with Sandbox(nights.fake) as sandbox:
         for replay in (False, True):
             async with (
-                Ruxa("sk-sandbox", base_url=sandbox.url, poll=_POLL) as ruxa,
+                Ruxa("sk-sandbox", base_url=sandbox.url, poll=QUICK) as ruxa,
                 Journal.open(nights.where) as journal,
                 Batch(
                     ruxa,
@@ -306,7 +292,7 @@ async def test_downloads_are_remembered(tmp_path: Path, nights: Nights) -> None:
 
 async def test_two_batches_on_one_journal(nights: Nights) -> None:
     """A journal serves one batch after another, and takes along what was learned."""
-    client = Ruxa("sk-sandbox", poll=_POLL, transport=FakeTransport(nights.fake))
+    client = Ruxa("sk-sandbox", poll=QUICK, transport=FakeTransport(nights.fake))
     async with client as ruxa, Journal.open(nights.where) as journal:
         async with Batch(ruxa, recipes(*"abc"), journal=journal) as batch:
             await anext(batch)

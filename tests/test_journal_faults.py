@@ -10,45 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_calls import outcomes, outcomes_until
+from batch_calls import QUICK, jobs, outcomes, outcomes_until, quick_service
 
 from ruxa_async import (
     Batch,
-    Job,
     JobState,
     Journal,
     JournalError,
     Outcome,
     Pace,
-    Poll,
     Ruxa,
-    Sora2,
     Succeeded,
     Uncertain,
 )
 from ruxa_async.io.lifeboat import Lifeboat, Rescued
-from ruxa_async.testing import FakeRuxa, FakeSettings, FakeTransport
+from ruxa_async.testing import FakeRuxa, FakeTransport
 
 pytestmark = pytest.mark.asyncio
-
-_POLL = Poll(first=0.01, shortest=0.01, longest=0.05, kappa=1_000, per_second=1_000)
-
-
-def _service() -> FakeRuxa:
-    return FakeRuxa(FakeSettings(speed=1_000, limit=None, cap=None, duration=20, sigma=0))
-
-
-def _jobs(number: int) -> list[Job]:
-    return [Job(f"job {n}", Sora2(f"job {n}")) for n in range(number)]
 
 
 async def _night(fake: FakeRuxa, where: Path, number: int, **ruin: Any) -> list[Outcome]:
     """Run a batch to its end, and return its outcomes; `ruin` sees the journal before it begins."""
-    ruxa = Ruxa("sk-sandbox", pace=Pace.unlimited(), poll=_POLL, transport=FakeTransport(fake))
+    ruxa = Ruxa("sk-sandbox", pace=Pace.unlimited(), poll=QUICK, transport=FakeTransport(fake))
     async with ruxa, Journal.open(where) as journal:
         if ruin:
             ruin["ruin"](journal)
-        async with Batch(ruxa, _jobs(number), journal=journal, in_flight=8) as batch:
+        async with Batch(ruxa, jobs(number), journal=journal, in_flight=8) as batch:
             return await outcomes(batch)
 
 
@@ -73,7 +60,7 @@ async def test_a_full_disk_loses_no_task(
     commits: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whichever commit fails first, what was paid for is found again, and paid for once."""
-    fake, where = _service(), tmp_path / "night.db"
+    fake, where = quick_service(), tmp_path / "night.db"
     with pytest.raises(JournalError, match="disk is full"):
         await _night(fake, where, 30, ruin=_full_after(commits))
     paid = {charge.task_id for charge in fake.ledger.charges}
@@ -95,11 +82,11 @@ async def test_a_full_disk_loses_no_task(
 
 async def test_outcomes_come_though_the_disk_is_full(tmp_path: Path) -> None:
     """What runs is handed out to the last, then the error says that nothing more was sent."""
-    fake = _service()
-    ruxa = Ruxa("sk-sandbox", pace=Pace.unlimited(), poll=_POLL, transport=FakeTransport(fake))
+    fake = quick_service()
+    ruxa = Ruxa("sk-sandbox", pace=Pace.unlimited(), poll=QUICK, transport=FakeTransport(fake))
     async with ruxa, Journal.open(tmp_path / "night.db") as journal:
         _full_after(3)(journal)
-        async with Batch(ruxa, _jobs(30), journal=journal, in_flight=8) as batch:
+        async with Batch(ruxa, jobs(30), journal=journal, in_flight=8) as batch:
             came, _ = await outcomes_until(batch, JournalError)
     told = {outcome.task.id for outcome in came if isinstance(outcome, Succeeded)}
     assert told == {charge.task_id for charge in fake.ledger.charges}
@@ -126,7 +113,7 @@ def _enlarge(home: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="it needs root")
 async def test_a_real_disk_that_is_full(tmp_path: Path) -> None:
     """On a file system that really is full the night ends, and with more room it goes on."""
-    home, fake = tmp_path / "disk", _service()
+    home, fake = tmp_path / "disk", quick_service()
     with _small_disk(home):
         with pytest.raises(JournalError, match=r"full|I/O"):
             await _night(fake, home / "night.db", 2_000)
@@ -186,7 +173,7 @@ async def test_a_foreign_file_stays_as_it_is(tmp_path: Path) -> None:
 
 async def test_a_truncated_file_is_told(tmp_path: Path) -> None:
     """A journal whose end is missing is said to be damaged, and left as it is."""
-    where, fake = tmp_path / "night.db", _service()
+    where, fake = tmp_path / "night.db", quick_service()
     await _night(fake, where, 50)
     whole = where.read_bytes()
     where.write_bytes(whole[: len(whole) // 2 + 100])
@@ -225,9 +212,9 @@ async def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
 
 async def test_an_uncertain_job_comes_in_every_run(tmp_path: Path) -> None:
     """A create whose answer was lost is told in each run until somebody has resolved it."""
-    fake, where = _service(), tmp_path / "night.db"
+    fake, where = quick_service(), tmp_path / "night.db"
     async with Journal.open(where) as journal:
-        await journal.moves.sending(_jobs(1)[0])
+        await journal.moves.sending(jobs(1)[0])
         journal.moves._unanswered.clear()
     for _ in range(2):
         (outcome,) = await _night(fake, where, 1)

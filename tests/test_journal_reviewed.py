@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_calls import outcomes
+from batch_calls import QUICK, jobs, outcomes, quick_service
 from journal_places import postgres, where  # noqa: F401  # fixtures
 
 from ruxa_async import (
@@ -17,7 +17,6 @@ from ruxa_async import (
     Journal,
     JournalError,
     Pace,
-    Poll,
     Ruxa,
     Sora2,
     Succeeded,
@@ -26,25 +25,16 @@ from ruxa_async import (
 )
 from ruxa_async.io.lifeboat import Lifeboat, Rescued
 from ruxa_async.policy.lifecycle import IllegalMoveError, Move
-from ruxa_async.testing import FakeRuxa, FakeSettings, FakeTransport, Fault, FaultKind, Sandbox
+from ruxa_async.testing import FakeRuxa, FakeTransport, Fault, FaultKind, Sandbox
 
 pytestmark = pytest.mark.asyncio
 
-_POLL = Poll(first=0.01, shortest=0.01, longest=0.05, kappa=1_000, per_second=1_000)
 HORSE = Sora2("A horse")
-
-
-def _service() -> FakeRuxa:
-    return FakeRuxa(FakeSettings(speed=1_000, limit=None, cap=None, duration=20, sigma=0))
 
 
 def _client(fake: FakeRuxa, **how: Any) -> Ruxa:
     transport = FakeTransport(fake, latency=how.pop("latency", 0.0))
-    return Ruxa("sk-sandbox", pace=Pace.unlimited(), poll=_POLL, transport=transport, **how)
-
-
-def _jobs(number: int) -> list[Job]:
-    return [Job(f"job {n}", Sora2(f"job {n}")) for n in range(number)]
+    return Ruxa("sk-sandbox", pace=Pace.unlimited(), poll=QUICK, transport=transport, **how)
 
 
 @pytest.mark.parametrize("name", ["a?b.db", "a#b.db", "x%41.db", "50 % ä.db"])
@@ -112,11 +102,11 @@ async def test_many_stale_changes_are_each_refused(where: str) -> None:  # noqa:
 
 async def test_two_batches_at_once_do_not_spoil_each_other(where: str) -> None:  # noqa: F811
     """The same jobs in two batches of one journal are paid once, and the journal knows them."""
-    fake = _service()
+    fake = quick_service()
     async with _client(fake, latency=0.05) as ruxa, Journal.open(where) as journal:
 
         async def run() -> int:
-            async with Batch(ruxa, _jobs(20), journal=journal) as batch:
+            async with Batch(ruxa, jobs(20), journal=journal) as batch:
                 return len(await outcomes(batch))
 
         ends = await asyncio.gather(run(), run(), return_exceptions=True)
@@ -125,7 +115,7 @@ async def test_two_batches_at_once_do_not_spoil_each_other(where: str) -> None: 
     assert states <= {JobState.SUCCEEDED, JobState.RUNNING, JobState.QUEUED}
     assert set(fake.ledger.by_prompt().values()) == {1}
     async with _client(fake) as ruxa, Journal.open(where) as journal:
-        async with Batch(ruxa, _jobs(20), journal=journal) as batch:
+        async with Batch(ruxa, jobs(20), journal=journal) as batch:
             await outcomes(batch)
         assert (await journal.counts())[JobState.SUCCEEDED] == 20
     assert set(fake.ledger.by_prompt().values()) == {1}
@@ -152,31 +142,31 @@ async def test_an_unforeseen_error_loses_no_id(
 
 async def test_what_nobody_took_comes_again(tmp_path: Path) -> None:
     """Outcomes that the reader has not got before it left come in the next run, and only those."""
-    fake, where, taken = _service(), tmp_path / "night.db", list[str]()  # noqa: F811
+    fake, where, taken = quick_service(), tmp_path / "night.db", list[str]()  # noqa: F811
     async with _client(fake) as ruxa, Journal.open(where) as journal:
-        async with Batch(ruxa, _jobs(30), journal=journal) as batch:
+        async with Batch(ruxa, jobs(30), journal=journal) as batch:
             while batch.counts.succeeded < 30:  # noqa: ASYNC110  # there is no event
                 await asyncio.sleep(0.01)
             for _ in range(5):
                 taken.append((await anext(batch)).job.key)
-        async with Batch(ruxa, _jobs(30), journal=journal) as batch:
+        async with Batch(ruxa, jobs(30), journal=journal) as batch:
             rest = [outcome.job.key for outcome in await outcomes(batch)]
     assert len(taken) == 5
-    assert sorted(taken + rest) == sorted(job.key for job in _jobs(30))
+    assert sorted(taken + rest) == sorted(job.key for job in jobs(30))
 
 
 async def test_a_failed_download_is_tried_again(tmp_path: Path) -> None:
     """A job whose files could not be fetched is not done: the next run fetches them."""
     from ruxa_async.wire.messages import Response  # noqa: PLC0415
 
-    fake = _service()
+    fake = quick_service()
     fake.script(Fault("file", FaultKind.REPLACED, response=Response(404), times=1))
     async with Sandbox(fake) as sandbox:
         for error in (True, False):
             async with (
-                Ruxa("sk-sandbox", base_url=sandbox.url, poll=_POLL) as ruxa,
+                Ruxa("sk-sandbox", base_url=sandbox.url, poll=QUICK) as ruxa,
                 Journal.open(tmp_path / "night.db") as journal,
-                Batch(ruxa, _jobs(1), journal=journal, download_to=tmp_path / "videos") as batch,
+                Batch(ruxa, jobs(1), journal=journal, download_to=tmp_path / "videos") as batch,
             ):
                 (outcome,) = await outcomes(batch)
             assert isinstance(outcome, Succeeded)
@@ -186,12 +176,12 @@ async def test_a_failed_download_is_tried_again(tmp_path: Path) -> None:
 
 async def test_a_journal_belongs_to_one_service(tmp_path: Path) -> None:
     """With another base URL a journal is refused; before any task was there, it is not."""
-    fake = _service()
+    fake = quick_service()
     for url in ("https://wrong.ruxa.test", "https://api.ruxa.ai"):
         async with (
             _client(fake, base_url=url) as ruxa,
             Journal.open(tmp_path / "night.db") as journal,
-            Batch(ruxa, _jobs(url.endswith("ai")), journal=journal) as batch,
+            Batch(ruxa, jobs(url.endswith("ai")), journal=journal) as batch,
         ):
             await outcomes(batch)
     async with (
@@ -199,7 +189,7 @@ async def test_a_journal_belongs_to_one_service(tmp_path: Path) -> None:
         Journal.open(tmp_path / "night.db") as journal,
     ):
         with pytest.raises(JournalError, match=r"holds tasks of https://api.ruxa.ai, not of"):
-            async with Batch(ruxa, _jobs(1), journal=journal):
+            async with Batch(ruxa, jobs(1), journal=journal):
                 pass
 
 
