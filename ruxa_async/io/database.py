@@ -128,6 +128,9 @@ class Database:
             )
 
     def _bring_up_to_date(self, connection: Connection) -> None:
+        if self.place.path is not None:
+            # SQLite's driver begins no transaction for tables: a kill would leave half of them.
+            connection.exec_driver_sql("BEGIN")
         version = self._version(connection)
         if version > len(STEPS):
             raise JournalError(

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+from sqlalchemy import event
+
 from ruxa_async import (
     AiohttpTransport,
     Batch,
@@ -24,12 +26,14 @@ from ruxa_async import (
     Ruxa,
     Sora2,
 )
-from ruxa_async.io.tables import Write
+from ruxa_async.io.tables import METADATA, Write, job
 
 _BEFORE, _AFTER = "before the commit", "after the commit"
 #: The points of a job's life at which a process may die.
 LABELS: Final = (
     "opening: before it is recovered",
+    "opening: half of its tables are made",
+    "opening: all of its tables are made",
     "opening: after it is recovered",
     f"claim: {_BEFORE}",
     f"claim: {_AFTER}",
@@ -104,6 +108,8 @@ async def night(url: str, where: str, jobs: int, passing: Passing) -> None:
     wanted = (Job(f"job {n}", Sora2(f"job {n}")) for n in range(jobs))
     journal = Journal.open(where)
     passing(LABELS[0])
+    event.listen(job, "after_create", lambda *_, **__: passing(LABELS[1]))
+    event.listen(METADATA, "after_create", lambda *_, **__: passing(LABELS[2]))
     async with (
         Ruxa(
             "sk-sandbox", base_url=url, pace=Pace(per=0.5), poll=poll, transport=transport
@@ -111,7 +117,7 @@ async def night(url: str, where: str, jobs: int, passing: Passing) -> None:
         journal,
         Batch(ruxa, wanted, journal=journal, in_flight=IN_FLIGHT) as batch,
     ):
-        passing(LABELS[1])
+        passing(LABELS[3])
         journal.moves.commits._write = mortal(journal.moves.commits._write, passing)
         print("begun", flush=True)  # noqa: T201  # for the parent
         async for _ in batch:
