@@ -6,9 +6,9 @@ async with Ruxa() as ruxa:
     await ruxa.download(task, "videos/")
 ```
 
-The names below are the whole public face; the other doors are ``ruxa_async.testing`` and the
-command ``ruxa``. They are imported when they are first used (PEP 562), so that models, errors and
-settings cost no network library.
+The names below are the whole public face; the other doors are ``ruxa_async.webhooks``,
+``ruxa_async.testing`` and the command ``ruxa``. They are imported when they are first used (PEP
+562), so that models, errors and settings cost no network library.
 """
 
 from importlib import import_module
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         EventKind,
     )
     from ruxa_async.io.entries import Entry
+    from ruxa_async.io.inbox import Inbox
     from ruxa_async.io.journal import Journal
     from ruxa_async.io.transport import (
         AiohttpTransport,
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
         TaskState,
     )
     from ruxa_async.wire.body import Dialect
+    from ruxa_async.wire.callback_url import sign_callback
     from ruxa_async.wire.messages import (
         Request,
         Response,
@@ -118,6 +120,7 @@ __all__ = [
     "Failure",
     "Generation",
     "GenerationFailedError",
+    "Inbox",
     "InsufficientCreditsError",
     "InvalidRequestError",
     "Job",
@@ -165,6 +168,7 @@ __all__ = [
     "UncertainError",
     "Unfinished",
     "read_recipe",
+    "sign_callback",
 ]
 
 _HOMES: Final = {
@@ -184,6 +188,7 @@ _HOMES: Final = {
     "events": "Event EventKind",
     "completions": "Completions",
     "io.entries": "Entry",
+    "io.inbox": "Inbox",
     "io.journal": "Journal",
     "io.transport": "AiohttpTransport Transport",
     "jobs": "Failed Job Outcome Succeeded Uncertain Unfinished",
@@ -196,6 +201,7 @@ _HOMES: Final = {
     "results": "Counts",
     "tasks": "Failure Output Task TaskState",
     "wire.body": "Dialect",
+    "wire.callback_url": "sign_callback",
     "wire.messages": "Request Response",
 }
 

@@ -12,29 +12,27 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import evolve
 
+from ruxa_async.callbacks import Callbacks
 from ruxa_async.client import PATIENCE, Ruxa
-from ruxa_async.endings import Ending, broken_off, task_failed
+from ruxa_async.endings import Ending, broken_off
 from ruxa_async.errors import (
-    AuthenticationError,
     ConfigurationError,
     ConnectError,
-    DownloadError,
-    InvalidRequestError,
     JournalError,
-    NotFoundError,
     RuxaError,
     UncertainError,
 )
 from ruxa_async.events import Observer
 from ruxa_async.follow import Watch
+from ruxa_async.harvest import Harvest
 from ruxa_async.io.journal import Journal
 from ruxa_async.io.moves import KnownJobError
-from ruxa_async.jobs import Failed, Job, Outcome, Succeeded, Uncertain, Unfinished
+from ruxa_async.jobs import Failed, Job, Outcome, Uncertain
 from ruxa_async.lane import Caller, NotWantedError
 from ruxa_async.results import HALTING, Counts, Results
 from ruxa_async.resume import Resume, wanted
 from ruxa_async.sources import Jobs
-from ruxa_async.tasks import Task, TaskState
+from ruxa_async.tasks import Task
 
 __all__ = ["Batch"]
 
@@ -56,7 +54,9 @@ class Batch:
             as places become free.
         in_flight: tasks that may run at once; None: as many as the pace allows, at most 10,000.
         download_to: a directory for the result files.
-        callback_url: where Ruxa should tell that a task has ended.
+        callback_url: where Ruxa should tell that a task has ended. It is signed for each job
+            where the client has an inbox, or where there is a journal; with an inbox, a create
+            whose answer was lost is found again by its callback.
         on_event: told what happens to each job (`Event`).
         timeout: seconds of patience for each task after its create.
         journal: remembers the jobs, entered before the batch and left after it: the same jobs
@@ -87,18 +87,16 @@ class Batch:
         self._ruxa = ruxa
         self._jobs = jobs
         self._places = _MOST_IN_FLIGHT if in_flight is None else in_flight
-        self._directory = None if download_to is None else Path(download_to)
-        self._callback_url = callback_url
+        self._callbacks = (
+            None if callback_url is None else Callbacks(callback_url, ruxa.follower, timeout)
+        )
         self._timeout = timeout
         self._results = Results(on_event)
         self._journal = journal
-        # With a journal, a task that is not found may be found by the next run, with another key.
-        self._final = (
-            (InvalidRequestError, NotFoundError) if journal is None else (InvalidRequestError,)
-        )
         self._resume = (
             None if journal is None else Resume(journal, ruxa, self._results, replay=replay)
         )
+        self._harvest = Harvest(ruxa, self._results, self._resume, download_to, self._halt)
         self._watches: set[Watch] = set()
         self._group: TaskGroup | None = None
         self._pulling: anyio.CancelScope | None = None
@@ -121,6 +119,8 @@ class Batch:
     async def __aenter__(self) -> Self:
         if self._resume is not None:
             await self._resume.begin()
+        if self._callbacks is not None:
+            await self._callbacks.begin(self._ruxa.inbox, self._journal)
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         self._group.start_soon(self._pull, self._group)
@@ -141,6 +141,8 @@ class Batch:
                 # The group is not told of the body's error: it would wrap it in a group of one.
                 await self._group.__aexit__(None, None, None)
             finally:
+                if self._callbacks is not None:
+                    self._callbacks.end()
                 for watch in self._watches:
                     self._ruxa.follower.drop(watch)
                 if self._resume is not None:
@@ -213,7 +215,7 @@ class Batch:
             self._results.give_back(job)
             self._halt(error)
         except UncertainError as error:
-            self._results.deliver(Uncertain(job, error))
+            await self._lost(group, job, error)
         except RuxaError as error:
             self._results.deliver(Failed(job, error))
         except Exception as error:  # noqa: BLE001  # nobody foresaw it: it may have been sent
@@ -224,6 +226,20 @@ class Batch:
             self._follow(group, job, task)
         finally:
             admitted.set()
+
+    async def _lost(self, group: TaskGroup, job: Job, error: UncertainError) -> None:
+        """Wait for the callback of a create whose answer was lost: it names the task."""
+        task, lane, name = None, self._ruxa.exchange.creates, f"perhaps {job.key}"
+        if self._callbacks is not None:
+            lane.running.add(name)
+            try:
+                task = await self._callbacks.found(job)
+            finally:
+                lane.forget(name)
+        if task is None:
+            self._results.deliver(Uncertain(job, error))
+        else:
+            self._follow(group, job, task)
 
     async def _met_again(self, group: TaskGroup, job: Job) -> None:
         """Do what the journal says of a job that was taken for a new one."""
@@ -238,7 +254,8 @@ class Batch:
 
     async def _create(self, job: Job, caller: Caller) -> Task:
         """Create, and wait out an outage of the network where there was a network before."""
-        create, url = self._ruxa.exchange.create, self._callback_url
+        create = self._ruxa.exchange.create
+        url = None if self._callbacks is None else self._callbacks.url(job)
         record = None if self._journal is None else self._journal.moves.record(job)
         began = math.inf
         while True:
@@ -262,31 +279,4 @@ class Batch:
 
     def _ended(self, group: TaskGroup, job: Job, watch: Watch, ending: Ending) -> None:
         self._watches.discard(watch)
-        if isinstance(ending, Task):
-            if ending.state is TaskState.FAIL:
-                self._settle(Failed(job, task_failed(ending)), watch)
-            elif self._directory is None:
-                self._settle(Succeeded(job, ending), watch)
-            else:
-                group.start_soon(self._download, job, watch, self._directory)
-        elif isinstance(ending, self._final):
-            self._settle(Failed(job, ending), watch)
-        else:
-            if isinstance(ending, AuthenticationError):
-                self._halt(ending)
-            self._results.deliver(Unfinished(job, watch.task, ending))
-
-    def _settle(self, outcome: Outcome, watch: Watch) -> None:
-        if self._resume is not None:
-            self._resume.ended(outcome, watch)
-        self._results.deliver(outcome)
-
-    async def _download(self, job: Job, watch: Watch, directory: Path) -> None:
-        task = watch.task
-        async with self._results.saving:
-            try:
-                paths = await self._ruxa.download(task, directory)
-            except DownloadError as error:
-                self._settle(Succeeded(job, task, download_error=error), watch)
-            else:
-                self._settle(Succeeded(job, task, tuple(paths)), watch)
+        self._harvest.take(group, job, watch, ending)

@@ -20,6 +20,8 @@ class Birth:
     at: float
     #: Its model, and its length or size.
     kind: tuple[str, str]
+    #: Whether a callback should tell that it has ended.
+    called_back: bool = False
 
 
 class Births:
@@ -32,9 +34,15 @@ class Births:
         """Return the create of a task, if that was here and not long ago."""
         return self._births.get(task_id)
 
-    def add(self, task_id: str, kind: tuple[str, str]) -> None:
-        """Note that a task was created just now."""
+    def add(self, task_id: str, kind: tuple[str, str], *, called_back: bool = False) -> None:
+        """Note that a task was created just now.
+
+        Args:
+            task_id: of the task.
+            kind: its model, and its length or size.
+            called_back: whether a callback should tell that it has ended.
+        """
         now = anyio.current_time()
-        self._births[task_id] = Birth(now, kind)
+        self._births[task_id] = Birth(now, kind, called_back)
         while now - next(iter(self._births.values())).at > YOUNG:
             self._births.popitem(last=False)

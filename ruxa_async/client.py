@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import secrets
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from ruxa_async.events import Observer
 from ruxa_async.exchange import Exchange
 from ruxa_async.follow import Follower
 from ruxa_async.io.files import Downloads
+from ruxa_async.io.inbox import Inbox
 from ruxa_async.io.transport import AiohttpTransport, Transport
 from ruxa_async.policy.pace import Pace, Pacer
 from ruxa_async.policy.poll import Poll
@@ -50,6 +52,7 @@ class Ruxa:
         retry: when to repeat a request that brought no answer.
         timeouts: the patience of one request; a transport that you hand in has its own.
         dialect: what Ruxa's own pages disagree on.
+        inbox: where callbacks arrive; callback URLs are then signed.
         transport: carries the requests; one that you hand in stays yours and stays open.
         on_event: told what happens on the way (`Event`).
 
@@ -67,6 +70,7 @@ class Ruxa:
         retry: Retry = Retry(),  # noqa: B008
         timeouts: Timeouts = Timeouts(),  # noqa: B008
         dialect: Dialect = Dialect(),  # noqa: B008
+        inbox: Inbox | None = None,
         transport: Transport | None = None,
         on_event: Observer | None = None,
     ) -> None:
@@ -76,6 +80,8 @@ class Ruxa:
             dialect,
         )
         self.base_url: str = endpoints.base_url
+        #: Where callbacks arrive, if anywhere.
+        self.inbox: Inbox | None = inbox
         self._transport = transport or AiohttpTransport(timeouts=timeouts)
         self._owns_transport = transport is None
         self._closed = False
@@ -90,7 +96,7 @@ class Ruxa:
         )
         #: Asks for all tasks that anybody waits for.
         self.follower: Follower = Follower(
-            partial(self.exchange.query, patient=False), poll, self.exchange.creates
+            partial(self.exchange.query, patient=False), poll, self.exchange.creates, inbox
         )
         options = getattr(self._transport, "options", None)
         self._downloads = Downloads(timeouts, options)
@@ -147,6 +153,8 @@ class Ruxa:
 
     async def _create(self, recipe: Recipe, callback_url: str | None) -> Task:
         self._check_open()
+        if callback_url is not None and self.inbox is not None:
+            callback_url = self.inbox.sign(callback_url, secrets.token_urlsafe(9))
         return await self.exchange.create(recipe, callback_url)
 
     async def query(self, task: Task | str) -> Task:

@@ -14,7 +14,7 @@ from ruxa_async.errors import (
 )
 from ruxa_async.tasks import Failure, Task
 
-__all__ = ["Ending", "broken_off", "is_final", "patience_ended", "task_failed"]
+__all__ = ["Ending", "broken_off", "client_closed", "is_final", "patience_ended", "task_failed"]
 
 #: The task in its end state, or why nobody watches any longer.
 Ending: TypeAlias = Task | RuxaError
@@ -39,6 +39,12 @@ def patience_ended(task: Task) -> TaskTimeoutError:
         "It is paid for and runs on: wait for it again, that costs nothing.",
         task,
     )
+
+
+def client_closed(task: Task) -> RuxaError:
+    """Return the error of a wait whose client was closed."""
+    message = f"The client was closed while task {task.id} was waited for."
+    return RuxaError(message, task_id=task.id)
 
 
 def task_failed(task: Task) -> TaskFailedError:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -80,11 +81,8 @@ class Exchange:
         self._observe = observe
         self._closed = False
         self._outbox = Outbox(observe, self.creates.forget)
-
-    @property
-    def births(self) -> Births:
-        """What was created in the last two minutes."""
-        return self._outbox.births
+        #: What was created in the last two minutes.
+        self.births: Births = Births()
 
     async def create(
         self,
@@ -113,6 +111,8 @@ class Exchange:
             ResponseError: Ruxa said no.
         """
         request = self._endpoints.create(recipe, callback_url)
+        is_told = callback_url is not None
+        born = partial(self.births.add, kind=recipe.kind, called_back=is_told)
 
         async def prepare() -> None:
             if record is not None:
@@ -124,7 +124,7 @@ class Exchange:
         async def attempt(sent_at: float, pause: float) -> Task:
             ask = _Ask(self.creates, request, read_create, prepare)
             work = self._attempt(ask, sent_at, pause)
-            return await self._outbox.send(work, recipe.kind, record)
+            return await self._outbox.send(work, born, record)
 
         return await self._repeated(self.creates, attempt, worth=(ConnectError,), caller=caller)
 

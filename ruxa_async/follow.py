@@ -15,13 +15,16 @@ import anyio
 from attrs import define, field
 
 from ruxa_async.births import Birth
-from ruxa_async.endings import Ending, is_final, patience_ended
+from ruxa_async.endings import Ending, client_closed, is_final, patience_ended
 from ruxa_async.errors import RuxaError
+from ruxa_async.io.inbox import Inbox
 from ruxa_async.io.owned import OwnedTasks
 from ruxa_async.lane import Caller, Lane, NotWantedError
+from ruxa_async.news import News
 from ruxa_async.policy.agenda import Agenda
 from ruxa_async.policy.durations import Durations
-from ruxa_async.policy.poll import Poll
+from ruxa_async.policy.kinds import Kinds
+from ruxa_async.policy.poll import Poll, Reliance
 from ruxa_async.tasks import Task
 
 __all__ = ["Follower", "Watch"]
@@ -35,8 +38,6 @@ OnEnd: TypeAlias = "Callable[[Watch, Ending], None]"
 _NOTHING_SEEN = Durations()
 #: Queries that may be out at once.
 _POLLERS = 128
-#: Kinds of tasks whose durations are learned each by itself; the rest share one more.
-_KINDS = 256
 
 
 @define(eq=False)
@@ -56,18 +57,20 @@ class Watch:
     seen: float = 0.0
     #: Its age when it was seen to have ended; None: it was not, or its age is not known.
     ended: float | None = None
+    #: Whether a callback should tell that it has ended.
+    called_back: bool = False
 
 
 class Follower:
     """Asks for tasks when it pays, and tells each watch how its task ended.
 
-    Waiting costs an entry in the agenda, not a coroutine. One plain task looks after the agenda;
-    it and the queries it starts end with `aclose`.
+    Waiting costs an entry in the agenda, not a coroutine; what runs beside it ends with `aclose`.
 
     Args:
         query: asks for one task, once, as the caller it is given.
         poll: how often.
         lane: of the creates; a task that is watched takes a place in it.
+        inbox: tells of tasks before they are asked for, if any does.
     """
 
     def __init__(
@@ -75,12 +78,16 @@ class Follower:
         query: Callable[[str, Caller], Awaitable[Task]],
         poll: Poll,
         lane: Lane,
+        inbox: Inbox | None = None,
     ) -> None:
         self._query = query
         self._poll = poll
         self._lane = lane
+        # At a hint the next create may leave; the watch ends when it is confirmed.
+        self._news = News[Watch](inbox, self._told, lane.finished)
+        self._reliance = Reliance()
         self._agenda: Agenda[Watch] = Agenda(_likely)
-        self._durations: dict[tuple[str, str] | None, Durations] = {None: Durations()}
+        self._kinds = Kinds()
         self._hurried = 0
         self._watches: set[Watch] = set()
         self._owned = OwnedTasks()
@@ -112,35 +119,59 @@ class Follower:
         """
         now = anyio.current_time()
         born = now if birth is None else birth.at
-        durations = None if birth is None else self._durations_of(birth.kind)
-        watch = Watch(task, on_end, born, durations, now + timeout)
+        durations = None if birth is None else self._kinds.of(birth.kind)
+        called_back = birth is not None and birth.called_back and self._news.may_come
+        watch = Watch(task, on_end, born, durations, now + timeout, called_back=called_back)
         self._watches.add(watch)
         self._lane.running.add(task.id)
-        self._put(watch, now if birth is None else born + self._gap(watch))
+        known = self._news.add(task.id, watch)
+        if known is None:
+            self._put(watch, now if birth is None else born + self._gap(watch))
+        else:
+            # Not at once: whoever follows must know the watch before it hears of its end.
+            asyncio.get_running_loop().call_soon(self._see, watch, known)
         if watch.deadline < math.inf:
             self._deadlines.put(watch, watch.deadline)
             self._sooner.set()
+        self._start()
+        return watch
+
+    def _start(self) -> None:
         if not self._running:
             self._running = True
             for work in (self._run(), self._expire()):
                 self._owned.start(work)
-        return watch
+
+    def _told(self, watch: Watch, task: Task) -> None:
+        """Take a callback: it comes as its task ends, so that ran until just now."""
+        self._learn(watch)
+        self._reliance.learn(came=True)
+        self._see(watch, task)
+
+    def _see(self, watch: Watch, task: Task) -> None:
+        """Learn from a task, and end its watch with it; a watch that has ended stays as it is."""
+        if watch in self._watches:
+            watch.task = task
+            self._learn(watch)
+            if task.state.ended:
+                self._end(watch, task)
 
     def drop(self, watch: Watch) -> None:
         """Stop watching; the task itself runs on."""
         if watch in self._watches:
             self._watches.discard(watch)
+            self._news.discard(watch.task.id, watch)
             for agenda in (self._agenda, self._deadlines):
                 agenda.discard(watch)
             self._lane.finished(watch.task.id)
 
     async def aclose(self) -> None:
         """Stop asking; whoever still waits is told so."""
+        self._news.close()
         await self._owned.cancel()
         self._running = False
         for watch in tuple(self._watches):
-            message = f"The client was closed while task {watch.task.id} was waited for."
-            self._end(watch, RuxaError(message, task_id=watch.task.id))
+            self._end(watch, client_closed(watch.task))
 
     @contextmanager
     def hurried(self) -> Generator[None]:
@@ -151,11 +182,6 @@ class Follower:
         finally:
             self._hurried -= 1
 
-    def _durations_of(self, kind: tuple[str, str]) -> Durations:
-        if kind not in self._durations and len(self._durations) > _KINDS:
-            return self._durations[None]
-        return self._durations.setdefault(kind, Durations())
-
     def teach(self, kind: tuple[str, str], running: float, ended: float) -> None:
         """Learn how long a task of an earlier run took.
 
@@ -164,11 +190,22 @@ class Follower:
             running: its age when it was last seen running, in seconds.
             ended: its age when it was seen to have ended.
         """
-        durations = self._durations_of(kind)
+        durations = self._kinds.of(kind)
         durations.alive(0.0, running)
         durations.ended(running, ended)
 
+    def late(self, kind: tuple[str, str]) -> float:
+        """Return the age at which a task of a kind should long have ended; infinity: who knows.
+
+        Args:
+            kind: of the task.
+        """
+        return self._poll.late(self._kinds.of(kind))
+
     def _gap(self, watch: Watch) -> float:
+        if watch.called_back and self._reliance.holds:
+            age = anyio.current_time() - watch.born
+            return self._poll.safety_net(age, watch.durations)
         lane = self._lane
         capped = lane.waiting > 0 and lane.pacer.is_near_cap(lane.in_flight)
         pressing = capped or self._hurried > 0
@@ -186,8 +223,7 @@ class Follower:
             await places.acquire()
             door = asyncio.Event()
             asking = self._owned.start(self._ask(await self._next(), door))
-            asking.add_done_callback(lambda _: places.release())
-            asking.add_done_callback(partial(_open, door))
+            asking.add_done_callback(partial(_asked, places, door))
             await door.wait()
 
     async def _next(self) -> Watch:
@@ -197,7 +233,9 @@ class Follower:
             watch = self._agenda.pop(now)
             if watch is not None:
                 return watch
-            await self._sleep(self._agenda.next_due() - now)
+            self._changed.clear()
+            with anyio.move_on_after(self._agenda.next_due() - now):
+                await self._changed.wait()
 
     async def _expire(self) -> None:
         """End each watch whose patience is over, also while its query waits for its turn."""
@@ -211,16 +249,11 @@ class Follower:
             with anyio.move_on_after(self._deadlines.next_due() - now):
                 await self._sooner.wait()
 
-    async def _sleep(self, seconds: float) -> None:
-        self._changed.clear()
-        with anyio.move_on_after(seconds):
-            await self._changed.wait()
-
     async def _ask(self, watch: Watch, door: asyncio.Event) -> None:
         """Ask for a task once; whatever comes of it, it is asked for again or its watch ends."""
         caller = Caller(wanted=lambda: watch in self._watches, on_admitted=door.set)
         try:
-            watch.task = await self._query(watch.task.id, caller)
+            task = await self._query(watch.task.id, caller)
         except NotWantedError:
             return
         except RuxaError as error:
@@ -229,11 +262,11 @@ class Follower:
         except Exception:
             _logger.exception("asking for task %s failed; it is asked for again", watch.task.id)
         else:
-            self._learn(watch)
+            if watch.called_back and watch in self._watches and task.state.ended:
+                self._reliance.learn(came=False)
+            self._see(watch, task)
         finally:
-            if watch.task.state.ended:
-                self._end(watch, watch.task)
-            elif watch in self._watches:
+            if watch in self._watches:
                 self._put(watch, anyio.current_time() + self._gap(watch))
 
     def _learn(self, watch: Watch) -> None:
@@ -255,7 +288,8 @@ class Follower:
                 _logger.exception("nobody could be told how task %s ended", watch.task.id)
 
 
-def _open(door: asyncio.Event, _: object) -> None:
+def _asked(places: asyncio.Semaphore, door: asyncio.Event, _: object) -> None:
+    places.release()
     door.set()
 
 

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol
 
-from ruxa_async.births import Births
 from ruxa_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -55,20 +54,18 @@ class Outbox:
         self._observe = observe
         self._orphaned = orphaned
         self._sending = OwnedTasks()
-        #: What was created in the last two minutes.
-        self.births: Births = Births()
 
     async def send(
-        self, work: Coroutine[Any, Any, Task], kind: tuple[str, str], record: Record | None
+        self, work: Coroutine[Any, Any, Task], born: Callable[[str], None], record: Record | None
     ) -> Task:
         """Run a create to its end even if the caller is cancelled, who leaves at once.
 
         Args:
             work: sends it, once.
-            kind: of the task.
+            born: told the id of the task, once that is written down.
             record: where its life is written down.
         """
-        return await self._sending.heard_out(self._noted(work, kind, record), self._left_alone)
+        return await self._sending.heard_out(self._noted(work, born, record), self._left_alone)
 
     async def finish(self) -> None:
         """Wait for the answers to all creates; where even that is cancelled, they are cut off."""
@@ -78,7 +75,7 @@ class Outbox:
             await self._sending.cancel()
 
     async def _noted(
-        self, work: Awaitable[Task], kind: tuple[str, str], record: Record | None
+        self, work: Awaitable[Task], born: Callable[[str], None], record: Record | None
     ) -> Task:
         """Write down and tell what became of a create, in this order."""
         try:
@@ -92,7 +89,7 @@ class Outbox:
             raise
         if record is not None:
             await record.answered(Move.ACCEPT, task.id)
-        self.births.add(task.id, kind)
+        born(task.id)
         self._tell(EventKind.CREATE_ACCEPTED, task.id)
         return task
 

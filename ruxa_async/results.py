@@ -20,7 +20,6 @@ __all__ = ["HALTING", "Counts", "Results"]
 
 #: Outcomes that nobody has taken yet, before the batch waits for its reader.
 _BACKLOG: Final = 1_000
-_DOWNLOADS: Final = 8
 #: Errors of the account or the connection: the next job would meet them as well.
 HALTING: Final = (
     AuthenticationError,
@@ -56,8 +55,6 @@ class Results:
 
     def __init__(self, observer: Observer | None) -> None:
         self.counts: Counts = Counts()
-        #: Bounds the downloads.
-        self.saving: asyncio.Semaphore = asyncio.Semaphore(_DOWNLOADS)
         self._observer = observer
         self._outcomes: deque[Outcome] = deque()
         self._given_back: list[Job] = []

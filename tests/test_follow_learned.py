@@ -157,7 +157,7 @@ async def test_more_kinds_than_are_kept_apart_share_one_experience(setting: _Set
         setting.follow(f"t{number}", ("model", str(number)), now, 1)
     await anyio.sleep(60)
     assert len(setting.ended) == 1_000
-    assert len(setting.follower._durations) <= 300
+    assert len(setting.follower._kinds._durations) <= 300
 
 
 async def test_tasks_of_unknown_age_starve_nobody(setting: _Setting) -> None:

@@ -100,7 +100,7 @@ _KEYS = ("adopted", "retried", "abandoned")
 
 
 async def test_a_callback_finds_a_lost_create(where: str) -> None:  # noqa: F811
-    """A trusted callback ends an uncertain job; told twice, or late, it changes nothing."""
+    """A trusted callback names the task of an uncertain job; told twice, or late, it is no news."""
     failed = Task("t1", TaskState.FAIL)
     async with Journal.open(where) as journal:
         await send(journal, HORSE, Move.LOSE)
@@ -108,11 +108,44 @@ async def test_a_callback_finds_a_lost_create(where: str) -> None:  # noqa: F811
         assert not await journal.told("horse", DONE, "first")
         assert not await journal.told("horse", failed, "second")
         entry = (await journal.find(["horse"]))["horse"]
-        assert (entry.state, entry.task_id, entry.task) == (JobState.SUCCEEDED, "t1", DONE)
-        await journal.moves.sending(Job("cow", HORSE.recipe))
-        assert await journal.told("cow", failed, "third")
-        await journal.moves.answered("cow", Move.ACCEPT, "t1")  # the answer comes too late
-        assert (await journal.find(["cow"]))["cow"].state is JobState.FAILED
+        assert (entry.state, entry.task_id) == (JobState.RUNNING, "t1")
+        await journal.moves.ended("horse", DONE)
+        assert not await journal.told("horse", failed, "third")
+        entry = (await journal.find(["horse"]))["horse"]
+        assert (entry.state, entry.task) == (JobState.SUCCEEDED, DONE)
+
+
+async def test_a_callback_may_be_faster_than_the_answer(where: str) -> None:  # noqa: F811
+    """Told before the create's answer came, a job runs, and the answer finds it so."""
+    async with Journal.open(where) as journal:
+        await journal.moves.sending(HORSE)
+        assert await journal.told("horse", DONE, "first")
+        await journal.moves.answered("horse", Move.ACCEPT, "t1")
+        entry = (await journal.find(["horse"]))["horse"]
+        assert (entry.state, entry.task_id) == (JobState.RUNNING, "t1")
+
+
+async def test_a_callback_takes_no_task_of_another_job(
+    where: str,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A task belongs to one job: a callback that gives it to a second one changes nothing."""
+    async with Journal.open(where) as journal:
+        await send(journal, HORSE, Move.ACCEPT, "t1")
+        await send(journal, Job("cow", HORSE.recipe), Move.LOSE)
+        assert not await journal.told("cow", DONE, "first")
+        assert (await journal.find(["cow"]))["cow"].state is JobState.UNCERTAIN
+    assert "that is job horse's" in caplog.text
+
+
+async def test_the_secret_of_callbacks_is_kept(where: str) -> None:  # noqa: F811
+    """Callback URLs are signed with the same secret in every run."""
+    async with Journal.open(where) as journal:
+        first, same = await asyncio.gather(journal.callback_secret(), journal.callback_secret())
+        assert first == same
+        assert len(first) > 30
+    async with Journal.open(where) as journal:
+        assert await journal.callback_secret() == first
 
 
 async def test_pages(where: str) -> None:  # noqa: F811

@@ -4,25 +4,25 @@ A create is noted as about to be sent before it leaves, and its task id is commi
 anything else is done with it. What cannot be committed goes to the lifeboat.
 """
 
-import asyncio
 import logging
 import os
 import socket
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
 import anyio
 
-from ruxa_async.errors import ConfigurationError, JournalError, RuxaError, TaskFailedError
+from ruxa_async.errors import ConfigurationError, JournalError, RuxaError
 from ruxa_async.io.entries import Entry, error_text
 from ruxa_async.io.learning import Learning
 from ruxa_async.io.lifeboat import Lifeboat
 from ruxa_async.io.moves import Moves
-from ruxa_async.policy.lifecycle import IllegalMoveError, JobState, Move, after
-from ruxa_async.tasks import Task, TaskState
+from ruxa_async.io.rulings import Rulings
+from ruxa_async.policy.lifecycle import JobState, Move
+from ruxa_async.tasks import Task
 
 if TYPE_CHECKING:
     from ruxa_async.io.store import Store
@@ -56,8 +56,7 @@ class Journal:
         self._lifeboat = Lifeboat(self._store.database.place.lifeboat)
         #: What happens to jobs; for whoever sends them.
         self.moves: Moves = Moves(self._store, self._lifeboat, whole=store_prompts)
-        #: One word at a time on what became of jobs: each is read before it is moved.
-        self._telling = asyncio.Lock()
+        self._rulings = Rulings(self._store, self.moves)
         #: What was learned on the way.
         self.learning: Learning = Learning(self._store, self.moves.commits)
 
@@ -172,7 +171,7 @@ class Journal:
             JournalError: it holds another one's.
         """
         service = _service(base_url)
-        known = await self._store.service()
+        known = await self._store.said("service")
         if known == service:
             return
         if known is not None and await self._store.has_tasks():
@@ -180,7 +179,7 @@ class Journal:
                 f"{self._store.database.place.shown} holds tasks of {known}, not of {service}: "
                 "give each service a journal of its own."
             )
-        await self.moves.commits.add(self._store.note_service(service))
+        await self.moves.commits.add(self._store.say("service", service))
 
     # What you say of a job whose create was cut off.
 
@@ -194,12 +193,7 @@ class Journal:
         Raises:
             JournalError: the job is not uncertain, or another one has this task.
         """
-        if not task_id.strip():
-            raise JournalError(f"Job {key} needs the id of a task, as Ruxa's dashboard shows it.")
-        others = [entry.key for entry in await self._store.holders(task_id) if entry.key != key]
-        if others:
-            raise JournalError(f"Task {task_id} belongs to job {others[0]} already.")
-        await self._resolve(key, Move.ADOPT, task_id=task_id)
+        await self._rulings.adopt(key, task_id)
 
     async def retry(self, key: str) -> None:
         """Say that nothing was accepted for an uncertain job: the next batch sends it again.
@@ -210,7 +204,7 @@ class Journal:
         Raises:
             JournalError: the job is not uncertain.
         """
-        await self._resolve(key, Move.RETRY)
+        await self._rulings.rule(key, Move.RETRY)
 
     async def abandon(self, key: str) -> None:
         """Give a job up, for good.
@@ -221,61 +215,36 @@ class Journal:
         Raises:
             JournalError: it has ended.
         """
-        await self._resolve(key, Move.ABANDON)
+        await self._rulings.rule(key, Move.ABANDON)
 
-    async def _resolve(self, key: str, move: Move, **fields: Any) -> None:
-        async with self._telling:
-            state = await self._state(key)
-            try:
-                after(state, move)
-            except IllegalMoveError as error:
-                raise JournalError(f"Job {key}: {error}.") from error
-            self.moves.take_on(key, state)
-            await self.moves.move(key, move, **fields)
+    # What callbacks say.
 
-    async def _state(self, key: str) -> JobState:
-        """Return where a job stands, whether or not this run deals with it."""
-        state = self.moves.state(key)
-        if state is None:
-            entry = (await self.find([key])).get(key)
-            if entry is None:
-                raise JournalError(f"There is no job {key} in {self._store.database.place.shown}.")
-            state = self.moves.state(key) or entry.state  # it may have moved meanwhile
-        return state
+    async def callback_secret(self) -> str:
+        """Return the secret that signs the callback URLs of the journal's jobs, in every run.
+
+        Raises:
+            JournalError: it cannot be read or written.
+        """
+        return await self._rulings.callback_secret()
 
     async def told(self, key: str, task: Task, delivery_id: str) -> bool:
-        """Note what a trusted callback says of a job, and return whether it is news.
+        """Note what a trusted callback says of a job: on return that is on the disk.
 
-        A create whose answer was lost is found again by it; an ended job stays as it is.
+        A create whose answer was lost is found again by it: its job runs from here on. No job is
+        ended by it: that happens when its outcome reaches the reader of a batch.
 
         Args:
             key: of the job.
             task: as the callback describes it.
             delivery_id: what tells one delivery from another.
 
+        Returns:
+            Whether a create was found whose answer had not come.
+
         Raises:
             JournalError: there is no such job, or nothing can be written.
         """
-        async with self._telling:
-            return await self._told(key, task, delivery_id)
-
-    async def _told(self, key: str, task: Task, delivery_id: str) -> bool:
-        if await self._store.has_seen(delivery_id):
-            return False
-        state = await self._state(key)
-        if not state.ended:
-            self.moves.take_on(key, state)
-        if state in {JobState.SENDING, JobState.UNCERTAIN}:
-            move = Move.ACCEPT if state is JobState.SENDING else Move.ADOPT
-            await self.moves.move(key, move, task_id=task.id)
-        if task.state.ended and self.moves.state(key) is JobState.RUNNING:
-            failed = task.state is TaskState.FAIL
-            error = TaskFailedError(f"Task {task.id} failed.", task) if failed else None
-            await self.moves.ended(key, task, error=error)
-        # Behind the moves: were it noted alone, a second delivery would not bring them.
-        note = self._store.note_delivery(delivery_id, key, task.id, task.state.value)
-        await self.moves.commits.add(note)
-        return not state.ended
+        return await self._rulings.told(key, task, delivery_id)
 
 
 def _service(base_url: str) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import Select, Update, func, select, update
 from ruxa_async.io.database import Change, Database, FaultyChangeError, StaleChangeError
 from ruxa_async.io.entries import Entry, entry_of
 from ruxa_async.io.lifeboat import Rescued
-from ruxa_async.io.tables import Write, about, delivery, duration, job, lane
+from ruxa_async.io.tables import Write, about, duration, job, lane
 from ruxa_async.policy.lifecycle import JobState
 from ruxa_async.policy.pace import Learned
 from ruxa_async.wire.identity import Identity
@@ -96,14 +96,10 @@ class Store:
         query = select(job.c.key).where(job.c.task_id.is_not(None)).limit(1)
         return bool(await self.database.rows(query))
 
-    async def service(self) -> str | None:
-        """Return the base URL of the service whose tasks the journal holds."""
-        rows = await self.database.rows(select(about.c.value).where(about.c.name == "service"))
+    async def said(self, name: str) -> str | None:
+        """Return what was said of the journal under a name, such as whose tasks it holds."""
+        rows = await self.database.rows(select(about.c.value).where(about.c.name == name))
         return str(rows[0]["value"]) if rows else None
-
-    async def has_seen(self, delivery_id: str) -> bool:
-        """Whether a callback came before."""
-        return bool(await self.database.rows(select(delivery.c.id).filter_by(id=delivery_id)))
 
     # What is written.
 
@@ -157,9 +153,9 @@ class Store:
         return Change(Write.MOVE, values, key)
 
     @staticmethod
-    def note_service(base_url: str) -> Change:
-        """Return the change that keeps whose tasks the journal holds."""
-        return Change(Write.ABOUT, {"name": "service", "value": base_url}, "service")
+    def say(name: str, value: str) -> Change:
+        """Return the change that keeps something of the journal as a whole."""
+        return Change(Write.ABOUT, {"name": name, "value": value}, f"about {name}")
 
     @staticmethod
     def note_learned(name: str, learned: Learned) -> Change:

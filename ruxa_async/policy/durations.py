@@ -83,6 +83,20 @@ class Durations:
             left, at = left - (end - at) * density, end
         return math.inf
 
+    def age_by(self, share: float) -> float:
+        """Return the age by which so great a share of the tasks has ended, in seconds.
+
+        Args:
+            share: above 0, below 1.
+        """
+        left = -math.log1p(-share)
+        for bin_ in range(_LAST):
+            start, end = (_EDGES[bin_] if bin_ else 0.0), _EDGES[bin_ + 1]
+            if (end - start) * self._rates[bin_] >= left:
+                return start + left / self._rates[bin_]
+            left -= (end - start) * self._rates[bin_]
+        return _EDGES[_LAST]
+
     def likelihood(self, since: float, age: float) -> float:
         """Return how likely a task that ran at the age `since` has ended at `age`: 0 to 1."""
         parts = _parts(since, age)

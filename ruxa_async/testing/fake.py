@@ -78,7 +78,7 @@ class FakeRuxa:
         #: Every accepted task by its id.
         self.tasks: dict[str, FakeTask] = {}
         self._files: dict[str, FakeTask] = {}
-        self._voice = Voice(settings.wording, settings.error_style)
+        self._voice = Voice(settings.wording, settings.error_style, settings.callback_envelope)
         self._script = Script()
         self._running = Running(settings.cap)
         self._creates = window(

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import hashlib
 import math
+import time
 
 import aiohttp
 import anyio
+from attrs import evolve
 
 from ruxa_async.testing.callbacks import Delivery
 from ruxa_async.testing.fake import FakeRuxa
@@ -50,7 +53,15 @@ class Postman:
             while True:
                 now = await self._due()
                 for delivery in self._fake.take_deliveries(now):
-                    posts.create_task(_post(session, delivery))
+                    posts.create_task(_post(session, self._signed(delivery)))
+
+    def _signed(self, delivery: Delivery) -> Delivery:
+        secret, scheme = self._fake.settings.callback_secret, self._fake.settings.callback_scheme
+        if secret is None:
+            return delivery
+        name = hashlib.sha256(delivery.body).hexdigest()[:24]
+        signed = scheme.sign(delivery.body, secret, now=time.time(), delivery_id=f"msg_{name}")
+        return evolve(delivery, headers={**delivery.headers, **signed})
 
     async def _due(self) -> float:
         self._news.clear()

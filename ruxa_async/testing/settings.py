@@ -9,6 +9,7 @@ from attrs.validators import and_, ge, gt, in_, le, optional
 
 from ruxa_async.testing.limits import WindowKind
 from ruxa_async.testing.voice import ErrorStyle, Wording
+from ruxa_async.wire.signature import RAW_BODY, Scheme
 
 __all__ = ["FakeSettings"]
 
@@ -94,6 +95,12 @@ class FakeSettings:
     )
     #: How often each callback is delivered.
     callback_copies: int = field(default=1, validator=ge(1))
+    #: Whether what a callback says stands in an envelope, as answers do, or is all there is.
+    callback_envelope: bool = False
+    #: What callbacks are signed with, over a socket; None: nothing.
+    callback_secret: str | None = field(default=None, repr=False)
+    #: In which way; Ruxa documents no more than a header's name.
+    callback_scheme: Scheme = RAW_BODY
     #: Whether fields that are not documented pass.
     allow_unknown: bool = False
     #: Models that are served with whatever parameters.

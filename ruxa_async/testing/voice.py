@@ -75,6 +75,8 @@ class Voice:
 
     wording: Wording = "seed"
     error_style: ErrorStyle = "http"
+    #: Whether callbacks come in an envelope.
+    wraps_callbacks: bool = False
     _content_type: Mapping[str, str] = field(
         factory=lambda: {"Content-Type": "application/json"}, init=False
     )
@@ -125,6 +127,8 @@ class Voice:
         if self.wording == "blog" and not task.failed:
             # Ruxa blog: its handler reads a ready array, not JSON inside a string.
             data |= json.loads(data.pop("resultJson"))
+        if self.wraps_callbacks:
+            return self._envelope(200, CODES[200], data)
         return json.dumps(data).encode()
 
     def _word(self, state: TaskState) -> str:

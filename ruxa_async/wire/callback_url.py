@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ruxa_async.errors import SignatureError
 
-__all__ = ["Secret", "job_of", "sign_callback", "url_text"]
+__all__ = ["Secret", "is_signed", "job_of", "sign_callback", "url_text"]
 
 #: As it was given or shown; bytes are taken as they are.
 Secret: TypeAlias = str | bytes
@@ -59,6 +59,15 @@ def job_of(query: str, secrets: Iterable[Secret]) -> str | None:
     if not fits:
         raise SignatureError("The callback URL was not signed by us, or with another secret.")
     return base64.urlsafe_b64decode(jobs[0] + "=" * (-len(jobs[0]) % 4)).decode()
+
+
+def is_signed(url: str) -> bool:
+    """Whether a callback URL says for which job it is.
+
+    Args:
+        url: any.
+    """
+    return not {_JOB, _SIGNATURE}.isdisjoint(parse_qs(urlsplit(url).query, keep_blank_values=True))
 
 
 def _own_signature(job: str, secret: Secret) -> str:

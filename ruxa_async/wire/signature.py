@@ -102,6 +102,11 @@ class Scheme:
     secret_prefix: str | None = None
     template: str = field(default="{body}", validator=_check_template)
 
+    @property
+    def signs_body(self) -> bool:
+        """Whether a signature says that the body is as it was sent."""
+        return "{body}" in self.template
+
     def sign(
         self, body: bytes, secret: Secret, *, now: float, delivery_id: str = ""
     ) -> dict[str, str]:

@@ -1,0 +1,36 @@
+"""Callbacks, received: headers and bytes in, a trusted task out.
+
+A `Receiver` is served by `ruxa_async.webhooks.aiohttp` under aiohttp.web, and by
+`ruxa_async.webhooks.asgi` under Starlette, FastAPI, Litestar, Quart, or any ASGI server alone.
+"""
+
+from ruxa_async.webhooks.receiver import Receiver
+from ruxa_async.webhooks.reply import BODY_LIMIT, Reply
+from ruxa_async.wire.signature import (
+    KIE,
+    RAW_BODY,
+    SCHEMES,
+    STANDARD_WEBHOOKS,
+    STRIPE,
+    Scheme,
+    Secret,
+    identify,
+    job_of,
+    sign_callback,
+)
+
+__all__ = [
+    "BODY_LIMIT",
+    "KIE",
+    "RAW_BODY",
+    "SCHEMES",
+    "STANDARD_WEBHOOKS",
+    "STRIPE",
+    "Receiver",
+    "Reply",
+    "Scheme",
+    "Secret",
+    "identify",
+    "job_of",
+    "sign_callback",
+]

@@ -1,0 +1,86 @@
+"""A `Receiver` as an ASGI 3 application without any dependency.
+
+Mounted under Starlette, FastAPI, Litestar or Quart it hears of no lifespan: enter the receiver in
+that of the whole. Served by itself, it enters its receiver when the server starts.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, TypeAlias
+
+from ruxa_async.webhooks.receiver import Receiver
+from ruxa_async.webhooks.reply import Reply
+
+__all__ = ["ReceiverApp"]
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+class ReceiverApp:
+    """Callbacks arrive here, by POST and at any path.
+
+    Args:
+        receiver: entered before anything arrives; by the server's lifespan, if there is one.
+    """
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve a connection, as ASGI 3 wants it.
+
+        Args:
+            scope: what it is about.
+            receive: returns the next event.
+            send: sends one.
+        """
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._deliver(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self._receiver:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _deliver(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            await _answer(Reply(405, "Callbacks are posted."), send, {"Allow": "POST"})
+            return
+        headers = {name.decode("latin-1"): it.decode("latin-1") for name, it in scope["headers"]}
+        query = scope.get("query_string", b"").decode("latin-1")
+        try:
+            reply = await self._receiver.serve(headers, query, _reading(receive))
+        except ConnectionError:
+            return  # nobody is there to be answered
+        await _answer(reply, send)
+
+
+def _reading(receive: Receive) -> Callable[[], Awaitable[bytes]]:
+    """Return what reads a body part by part."""
+    more = True
+
+    async def read() -> bytes:
+        nonlocal more
+        part = b""
+        while more and not part:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                raise ConnectionError("the body was broken off")
+            part, more = event.get("body", b""), event.get("more_body", False)
+        return part
+
+    return read
+
+
+async def _answer(reply: Reply, send: Send, extra: Mapping[str, str] | None = None) -> None:
+    headers = {**reply.headers, **(extra or {}), "Content-Length": str(len(reply.body))}
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": reply.body})
