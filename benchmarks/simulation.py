@@ -52,6 +52,9 @@ class Followed:
     born: float
     ends: float
     seen: float = 0.0
+    #: Whether its place is still taken, and whether it is known that it has ended.
+    runs: bool = True
+    is_over: bool = False
 
 
 @define
@@ -65,6 +68,8 @@ class Result:
     delays: list[float]
     polls: int
     ends: list[float]
+    #: Queries that confirm what a callback says.
+    confirming: int = 0
 
     @property
     def share(self) -> float:
@@ -89,7 +94,7 @@ class Result:
 
     @property
     def polls_per_task(self) -> float:
-        """Queries per task."""
+        """Queries per task, beside those that confirm a callback."""
         return self.polls / max(1, len(self.delays))
 
     def reaches(self, rate: float, after: float, within: float = 50.0) -> float:
@@ -117,7 +122,7 @@ class Client:
         self.scenario, self.poll, self.every = scenario, poll or Poll(), every
         self.line = deque(scenario.lives(seed))
         self.dice = random.Random(seed + 1_000)
-        self.out = self.running = self.calls = self.polls = 0
+        self.out = self.running = self.calls = self.polls = self.confirming = 0
         self.delays: list[float] = []
         self.ends: list[float] = []
         self._wake = self._poll_wake = math.inf
@@ -131,7 +136,8 @@ class Client:
         self.clock.run_until(lambda: len(self.delays) == self.scenario.jobs)
         seconds = self.clock.now - EPOCH if len(self.delays) == self.scenario.jobs else math.inf
         best = bound(self.scenario, seed)
-        return Result(seconds, best, self.calls, self.service, self.delays, self.polls, self.ends)
+        told = self.calls, self.service, self.delays, self.polls, self.ends, self.confirming
+        return Result(seconds, best, *told)
 
     def half_trip(self) -> float:
         """Return the seconds of one way."""
@@ -189,15 +195,32 @@ class Client:
     def _follow(self, task: Followed) -> None:
         if self.scenario.callbacks:
             told = max(task.ends, self.clock.now) + self.half_trip()
-            self.clock.at(told, self._noticed, task)
-            return
+            self.clock.at(told, self._called_back, task)
         self._put(task)
 
+    def _called_back(self, task: Followed) -> None:
+        """Let the next create leave, and ask whether it is true."""
+        self._leave(task)
+        self.confirming += 1
+        self.clock.at(self.clock.now + self.half_trip() + self.half_trip(), self._confirmed, task)
+
+    def _confirmed(self, task: Followed) -> None:
+        if not task.is_over:
+            age = self.clock.now - task.born
+            self._durations.alive(task.seen, age)
+            self._durations.ended(age, age)
+            self._noticed(task)
+
     def _put(self, task: Followed) -> None:
-        capped = bool(self.line) and self.pacer.is_near_cap(self.running + self.out)
-        gap = self.every or self.poll.gap(task.seen, self._durations, pressing=capped)
-        self._agenda.put(task, task.born + task.seen + gap, round(2 * math.log2(1 + task.seen)))
-        self._poll_later(task.born + task.seen + gap)
+        if self.scenario.callbacks:
+            age = self.clock.now - task.born
+            due = self.clock.now + self.poll.safety_net(age, self._durations)
+        else:
+            capped = bool(self.line) and self.pacer.is_near_cap(self.running + self.out)
+            gap = self.every or self.poll.gap(task.seen, self._durations, pressing=capped)
+            due = task.born + task.seen + gap
+        self._agenda.put(task, due, round(2 * math.log2(1 + task.seen)))
+        self._poll_later(due)
 
     def _poll_later(self, at: float) -> None:
         if at < self._poll_wake:
@@ -231,6 +254,8 @@ class Client:
     def _told(self, task: Followed, sent_at: float, ended: bool) -> None:  # noqa: FBT001  # an event
         now = self.clock.now
         self._queries.accepted(now, sent_at)
+        if task.is_over:
+            return
         age = now - task.born
         (self._durations.ended if ended else self._durations.alive)(task.seen, age)
         task.seen = age
@@ -240,8 +265,16 @@ class Client:
             self._put(task)
 
     def _noticed(self, task: Followed) -> None:
-        self.running -= 1
+        task.is_over = True
+        self._agenda.discard(task)
         self.delays.append(self.clock.now - task.ends)
         self.ends.append(self.clock.now)
-        self.pacer.finished(self.clock.now)
-        self.pump()
+        self._leave(task)
+
+    def _leave(self, task: Followed) -> None:
+        """Free the place of a task that has ended, or is said to have."""
+        if task.runs:
+            task.runs = False
+            self.running -= 1
+            self.pacer.finished(self.clock.now)
+            self.pump()

@@ -204,7 +204,8 @@ class Batch:
         return self._places - self._results.open
 
     async def _run(self, group: TaskGroup, job: Job, admitted: asyncio.Event) -> None:
-        caller = Caller(wanted=lambda: not self._stopped, on_admitted=admitted.set)
+        perhaps = None if self._callbacks is None else f"perhaps {job.key}"
+        caller = Caller(lambda: not self._stopped, admitted.set, perhaps)
         try:
             task = await self._create(job, caller)
         except NotWantedError:
@@ -226,16 +227,12 @@ class Batch:
             self._follow(group, job, task)
         finally:
             admitted.set()
+            if perhaps is not None:
+                self._ruxa.exchange.creates.forget(perhaps)
 
     async def _lost(self, group: TaskGroup, job: Job, error: UncertainError) -> None:
         """Wait for the callback of a create whose answer was lost: it names the task."""
-        task, lane, name = None, self._ruxa.exchange.creates, f"perhaps {job.key}"
-        if self._callbacks is not None:
-            lane.running.add(name)
-            try:
-                task = await self._callbacks.found(job)
-            finally:
-                lane.forget(name)
+        task = None if self._callbacks is None else await self._callbacks.found(job)
         if task is None:
             self._results.deliver(Uncertain(job, error))
         else:

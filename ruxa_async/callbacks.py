@@ -1,6 +1,5 @@
 """A BATCH THAT IS CALLED BACK: each job has a URL of its own, which finds a lost create again."""
 
-import hashlib
 from contextlib import ExitStack
 from typing import Final
 
@@ -52,7 +51,7 @@ class Callbacks:
         if journal is None:
             opened = place.address()
         else:
-            opened = place.address(*await address_of(journal), journal.told)
+            opened = place.address(*await journal.callback_address(), journal.told)
         self._address = self._left.enter_context(opened)
 
     def end(self) -> None:
@@ -79,8 +78,8 @@ class Callbacks:
         if self._address is None or not self._is_heard:
             return None
         began = anyio.current_time()
-        while anyio.current_time() - began < self._longest(job):
-            with anyio.move_on_after(min(_LOOK, self._longest(job))):
+        while (left := began + self._longest(job) - anyio.current_time()) > 0:
+            with anyio.move_on_after(min(_LOOK, left)):
                 return await self._address.found(job.key)
         return None
 
@@ -89,13 +88,4 @@ class Callbacks:
 
 
 async def address_of(journal: Journal) -> tuple[str, str]:
-    """Return the name and the secret by which callbacks find a journal, in every run.
-
-    Args:
-        journal: entered.
-
-    Raises:
-        JournalError: it cannot be read or written.
-    """
-    secret = await journal.callback_secret()
-    return hashlib.sha256(secret.encode()).hexdigest()[:16], secret
+    return await journal.callback_address()

@@ -19,6 +19,7 @@ from ruxa_async.errors import (
     RuxaError,
     ServerError,
     TransportError,
+    UncertainError,
 )
 from ruxa_async.events import Event, EventKind, Observer, tell
 from ruxa_async.io.transport import Transport
@@ -48,6 +49,7 @@ class _Ask:
     read: Callable[[Response], Task]
     #: Awaited before each time it is sent.
     prepare: Callable[[], Awaitable[None]] | None = None
+    caller: Caller = _ANYBODY
 
 
 class Exchange:
@@ -122,7 +124,7 @@ class Exchange:
             self._tell(EventKind.CREATE_SENT)
 
         async def attempt(sent_at: float, pause: float) -> Task:
-            ask = _Ask(self.creates, request, read_create, prepare)
+            ask = _Ask(self.creates, request, read_create, prepare, caller)
             work = self._attempt(ask, sent_at, pause)
             return await self._outbox.send(work, born, record)
 
@@ -238,6 +240,9 @@ class Exchange:
         except ResponseError as error:
             # Without a status it was found at fault here, and nothing was sent.
             (lane.accepted if error.status else lane.lost)(sent_at)
+            raise
+        except UncertainError:
+            lane.lost(sent_at, ask.caller.perhaps if ask.caller.wanted() else None)
             raise
         except BaseException:
             lane.lost(sent_at)

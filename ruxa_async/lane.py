@@ -25,6 +25,8 @@ class Caller:
     wanted: Callable[[], bool] = lambda: True
     #: Called each time the caller may send.
     on_admitted: Callable[[], None] = lambda: None
+    #: Under this name a call keeps its place that was lost on the way, until it is forgotten.
+    perhaps: str | None = None
 
 
 _ANYBODY = Caller()
@@ -151,9 +153,16 @@ class Lane:
         self.pacer.unreachable(anyio.current_time(), sent_at, wait)
         self._wake()
 
-    def lost(self, sent_at: float) -> None:
-        """Note a call that brought no usable answer, or was given up."""
+    def lost(self, sent_at: float, perhaps: str | None = None) -> None:
+        """Note a call that brought no usable answer, or was given up.
+
+        Args:
+            sent_at: when it was sent.
+            perhaps: keeps its place taken under this name: it may have been accepted.
+        """
         self._out -= 1
+        if perhaps is not None:
+            self.running.add(perhaps)
         self.pacer.lost(anyio.current_time(), sent_at)
         self._wake()
 

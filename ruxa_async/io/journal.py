@@ -4,6 +4,7 @@ A create is noted as about to be sent before it leaves, and its task id is commi
 anything else is done with it. What cannot be committed goes to the lifeboat.
 """
 
+import hashlib
 import logging
 import os
 import socket
@@ -219,13 +220,16 @@ class Journal:
 
     # What callbacks say.
 
-    async def callback_secret(self) -> str:
-        """Return the secret that signs the callback URLs of the journal's jobs, in every run.
+    async def callback_address(self) -> tuple[str, str]:
+        """Return the name of the journal in callback URLs, and the secret that signs them.
+
+        Both are the same in every run; the secret is made when it is first asked for.
 
         Raises:
-            JournalError: it cannot be read or written.
+            JournalError: they cannot be read or written.
         """
-        return await self._rulings.callback_secret()
+        secret = await self._rulings.callback_secret()
+        return hashlib.sha256(secret.encode()).hexdigest()[:16], secret
 
     async def told(self, key: str, task: Task, delivery_id: str) -> bool:
         """Note what a trusted callback says of a job: on return that is on the disk.

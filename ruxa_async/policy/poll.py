@@ -71,9 +71,9 @@ class Poll:
         """Return the age at which a task should long have ended; infinity where nobody knows.
 
         Args:
-            durations: of tasks of its kind.
+            durations: of tasks of its kind; the fewer there are, the later.
         """
-        if durations is None or not _is_known(durations):
+        if durations is None or not durations.seen:
             return math.inf
         return _BEHIND * durations.age_by(_NEARLY_ALL)
 
@@ -87,10 +87,10 @@ class Poll:
             age: seconds since its create.
             durations: of tasks of its kind.
         """
+        if durations is None or not _is_known(durations):
+            return max(_AT_FIRST * self.longest, age)
         late = self.late(durations)
-        if late < math.inf:
-            return self.gap(age, durations) if age >= late else max(self.shortest, late - age)
-        return max(_AT_FIRST * self.longest, age)
+        return self.gap(age, durations) if age >= late else max(self.shortest, late - age)
 
 
 def _is_known(durations: Durations) -> bool:

@@ -4,14 +4,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 import anyio
 from attrs import evolve
 
-from ruxa_async.errors import ConfigurationError, JournalError, RuxaError
+from ruxa_async.errors import ConfigurationError, JournalError, RuxaError, SignatureError
 from ruxa_async.io.inbox import Inbox
+from ruxa_async.io.journal import Journal
 from ruxa_async.io.owned import OwnedTasks
 from ruxa_async.tasks import Task
 from ruxa_async.webhooks.confirm import Confirm, confirmed
@@ -46,11 +48,14 @@ class Receiver:
         secrets: that the service signs with, one or several. None: deliveries must come to a URL
             that the inbox has signed.
         unsigned: whether to take a delivery that nobody has signed.
+        journal: notes what callbacks say of its jobs, also while no batch runs: those that are
+            uncertain then run. It is entered before the receiver and left after it.
         backlog: deliveries that may wait for their handlers or to be noted; beyond, the answer
             is 503.
 
     Raises:
-        ConfigurationError: a scheme without a secret, or an empty secret.
+        ConfigurationError: a secret is empty or cannot be one, or none was given after all.
+        JournalError: on entering: the journal cannot be read or written.
     """
 
     def __init__(
@@ -61,12 +66,15 @@ class Receiver:
         scheme: Scheme = RAW_BODY,
         secrets: Secret | Iterable[Secret] | None = None,
         unsigned: bool = False,
+        journal: Journal | None = None,
         backlog: int = _BACKLOG,
     ) -> None:
         self.inbox: Inbox = Inbox() if inbox is None else inbox
-        known = _checked(secrets)
+        known = _checked(secrets, scheme)
         self._trust = Trust(self.inbox, scheme if known else None, known, unsigned)
         self._confirm = confirm
+        self._journal = journal
+        self._left = ExitStack()
         self._backlog = backlog
         self._handlers = Handlers()
         self._noting: dict[str, asyncio.Task[Reply]] = {}
@@ -75,6 +83,9 @@ class Receiver:
         self._warned: set[int] = set()
 
     async def __aenter__(self) -> Self:
+        if self._journal is not None:
+            address = await self._journal.callback_address()
+            self._left.enter_context(self.inbox.address(*address, self._journal.told))
         self._handlers.start()
         self._is_open = True
         return self
@@ -86,6 +97,7 @@ class Receiver:
         trace: TracebackType | None,
     ) -> None:
         self._is_open = False
+        self._left.close()
         # The scope around us may be cancelled already: anyio would cancel every wait in it.
         with anyio.CancelScope(shield=True):
             await self._owned.cancel()
@@ -208,10 +220,15 @@ class Receiver:
         return reply
 
 
-def _checked(secrets: Secret | Iterable[Secret] | None) -> tuple[Secret, ...]:
+def _checked(secrets: Secret | Iterable[Secret] | None, scheme: Scheme) -> tuple[Secret, ...]:
     if secrets is None:
         return ()
     known = (secrets,) if isinstance(secrets, str | bytes) else tuple(secrets)
-    if not known or not all(known):
-        raise ConfigurationError("A secret of callbacks is empty, or there is none.")
+    if not known:
+        raise ConfigurationError("There is no secret among those that callbacks are signed with.")
+    for secret in known:
+        try:
+            scheme.sign(b"", secret, now=0.0)
+        except SignatureError as error:
+            raise ConfigurationError(str(error)) from None
     return known
