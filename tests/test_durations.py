@@ -187,3 +187,21 @@ def test_old_experience_fades() -> None:
         durations.ended(100.0, 100.0)
     assert durations.next_age(8.0, 4.0) == pytest.approx(new.next_age(8.0, 4.0), rel=0.05)
     assert durations.seen == 60_000
+
+
+@given(SIGHTS, st.floats(0.001, 1), st.floats(0.001, 1))
+def test_a_greater_share_takes_longer(
+    sights: list[tuple[bool, float, float]], one: float, other: float
+) -> None:
+    """The age by which a share has ended is positive, and grows with the share."""
+    durations = seen(sights)
+    ages = [durations.age_by(share) for share in sorted((one, other))]
+    assert 0 < ages[0] <= ages[1]
+    assert (ages[0] == math.inf) is (durations.seen == 0)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_the_age_by_which_a_share_has_ended(share: float) -> None:
+    """For tasks whose lives are exponential, it is that of the distribution."""
+    durations = learn(Durations(), exponential(60, 5_000))
+    assert durations.age_by(share) == pytest.approx(-60 * math.log(1 - share), rel=0.06)

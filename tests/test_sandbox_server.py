@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -13,7 +13,9 @@ from aiohttp import web
 from sandbox_calls import KEY
 from yarl import URL
 
+from ruxa_async import Inbox, TaskState
 from ruxa_async.testing import FakeRuxa, FakeSettings, Fault, FaultKind, Sandbox
+from ruxa_async.webhooks import STANDARD_WEBHOOKS, Receiver
 from ruxa_async.wire.messages import Response
 
 _CREATE = "/api/v1/tasks/create"
@@ -44,13 +46,21 @@ async def _receiver(status: int = 200) -> AsyncIterator[tuple[str, list[Any]]]:
         told.append((anyio.current_time(), await request.json()))
         return web.Response(status=status)
 
+    async with _serving(hear) as hook:
+        yield hook, told
+
+
+@contextlib.asynccontextmanager
+async def _serving(
+    hear: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/hook", hear)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook", told
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
     finally:
         await runner.cleanup()
 
@@ -253,3 +263,32 @@ async def test_a_port_that_is_taken() -> None:
             async with Sandbox(port=port):
                 pass
         assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_callbacks_can_be_signed(*, wrapped: bool) -> None:
+    """A sandbox that has a secret signs what it posts, bare or in an envelope, in any scheme."""
+    settings = FakeSettings(
+        duration=5,
+        sigma=0,
+        callback_secret="whsec_YSBzZWNyZXQ=",
+        callback_scheme=STANDARD_WEBHOOKS,
+        callback_envelope=wrapped,
+    )
+    inbox = Inbox()
+    receiver = Receiver(
+        inbox, confirm=None, scheme=STANDARD_WEBHOOKS, secrets=settings.callback_secret
+    )
+    statuses = list[int]()
+
+    async def hear(request: web.Request) -> web.Response:
+        body = await request.read()
+        statuses.append((await receiver.handle(request.headers, body, "")).status)
+        return web.Response()
+
+    async with receiver, _serving(hear) as hook, _talking(FakeRuxa(settings)) as (_, session):
+        _, said = await _create(session, callBackUrl=hook)
+        await anyio.sleep(10)
+    task = inbox.last(said["data"]["taskId"])
+    assert (statuses, task and task.state) == ([200], TaskState.SUCCESS)
+    assert "YSBzZWNyZXQ" not in repr(settings)

@@ -84,18 +84,24 @@ class Durations:
         return math.inf
 
     def age_by(self, share: float) -> float:
-        """Return the age by which so great a share of the tasks has ended, in seconds.
+        """Return the age by which such a share of those that were seen to end had ended.
 
         Args:
-            share: above 0, below 1.
+            share: above 0, at most 1.
+
+        Returns:
+            An age in seconds; infinity where none was seen to end.
         """
-        left = -math.log1p(-share)
-        for bin_ in range(_LAST):
+        left, age = share * sum(self._ends), math.inf
+        for bin_, ends in enumerate(self._ends):
+            if not ends:
+                continue
             start, end = (_EDGES[bin_] if bin_ else 0.0), _EDGES[bin_ + 1]
-            if (end - start) * self._rates[bin_] >= left:
-                return start + left / self._rates[bin_]
-            left -= (end - start) * self._rates[bin_]
-        return _EDGES[_LAST]
+            age = start + (end - start) * min(1.0, left / ends)
+            if left <= ends:
+                break
+            left -= ends
+        return age
 
     def likelihood(self, since: float, age: float) -> float:
         """Return how likely a task that ran at the age `since` has ended at `age`: 0 to 1."""

@@ -20,6 +20,8 @@ _PRESSING = 16.0
 #: Where callbacks come, a task is first asked about when it should long have ended: a good way
 #: behind the age by which nearly all have, or, while no such age is known, at twice `longest`.
 _NEARLY_ALL, _BEHIND, _AT_FIRST = 0.99, 1.3, 2.0
+#: What is known from one task of a kind is doubted so much; from more, so much less.
+_DOUBT = 3.0
 #: What a callback that failed to come says against the next one, and one that came for it.
 _WEIGHT = 0.1
 #: From this share of failures on, callbacks are not relied on.
@@ -75,7 +77,7 @@ class Poll:
         """
         if durations is None or not durations.seen:
             return math.inf
-        return _BEHIND * durations.age_by(_NEARLY_ALL)
+        return _BEHIND * (1 + _DOUBT / durations.seen) * durations.age_by(_NEARLY_ALL)
 
     def safety_net(self, age: float, durations: Durations | None = None) -> float:
         """Return the seconds until the next query of a task that a callback should tell of.
