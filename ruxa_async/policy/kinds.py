@@ -23,6 +23,9 @@ class Kinds:
         Args:
             kind: a model, and a length or a size.
         """
-        if kind not in self._durations and len(self._durations) >= _MOST:
+        known = self._durations.get(kind)
+        if known is not None:
+            return known
+        if len(self._durations) >= _MOST:
             return self._rest
         return self._durations.setdefault(kind, Durations())
