@@ -85,7 +85,3 @@ class Callbacks:
 
     def _longest(self, job: Job) -> float:
         return min(self._patience, 2 * self._follower.late(job.recipe.kind))
-
-
-async def address_of(journal: Journal) -> tuple[str, str]:
-    return await journal.callback_address()

@@ -88,6 +88,17 @@ async def test_an_address_ends() -> None:
         inbox.job_of(query)
 
 
+async def test_a_secret_of_its_own_takes_none_away() -> None:
+    """An inbox with a secret signs with that, and still believes what a journal signed before."""
+    with Inbox().address("night", "the journal's") as before:
+        old = before.url("https://me.test", "job").partition("?")[2]
+    inbox = Inbox("its own")
+    with inbox.address("night", "the journal's") as address:
+        assert inbox.job_of(old) == "night/job"
+        new = address.url("https://me.test", "job").partition("?")[2]
+    assert Inbox("its own").job_of(new) == "night/job"
+
+
 async def test_waiting_ends_when_the_callback_comes() -> None:
     """`wait` returns at the moment of the delivery, on all its callers, and failures raise."""
     fake, inbox = FakeRuxa(_LONG), Inbox()

@@ -9,13 +9,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, validators
 
 from ruxa_async import __version__
 from ruxa_async.cli.exits import CommandError, Exit, explain, lone
 from ruxa_async.cli.journal import journal
 from ruxa_async.cli.options import (
     BatchOptions,
+    ListenOptions,
     PaceOptions,
     SandboxOptions,
     ServiceOptions,
@@ -24,6 +25,7 @@ from ruxa_async.cli.options import (
 )
 from ruxa_async.cli.recipes import RecipeOptions, defaults_of
 from ruxa_async.cli.speech import say
+from ruxa_async.cli.webhook import webhook
 
 if TYPE_CHECKING:
     from ruxa_async.cli.session import Service
@@ -39,11 +41,13 @@ app: App = App(
 )
 
 app.command(journal)
+app.command(webhook)
 
 _RECIPE: Final = RecipeOptions()
 _SERVICE: Final = ServiceOptions()
 _WAIT: Final = WaitOptions()
 _BATCH: Final = BatchOptions()
+_LISTEN: Final = ListenOptions()
 _PACE: Final = PaceOptions()
 _TRIAL: Final = TrialOptions()
 _SANDBOX: Final = SandboxOptions()
@@ -148,11 +152,14 @@ async def batch(
         file: txt (a prompt a line), jsonl or csv (fields, and perhaps a key); - is standard input.
     """
     from ruxa_async.cli.batch import Plan, default_journal, default_output, run_batch
+    from ruxa_async.cli.door import address_of
     from ruxa_async.cli.inputs import Source
 
     source = Source.of(file, options.format)
     if options.resume and options.journal:
         raise CommandError("--resume is for runs without a journal: leave one of the two out")
+    if options.listen and not (options.callback_url or trial.sandbox):
+        raise CommandError("--listen needs --callback-url: where Ruxa can reach this port")
     silent = trial.sandbox or (service.json and not options.resume)
     output = options.output or (None if silent else default_output(source))
     remembered = None if trial.sandbox else default_journal(source, output, resume=options.resume)
@@ -169,8 +176,40 @@ async def batch(
         in_flight=options.in_flight,
         timeout=waiting.timeout,
         resume=options.resume,
+        callback_url=options.callback_url,
+        listen=address_of(options.listen) if options.listen else None,
     )
     return await run_batch(plan)
+
+
+@app.command
+async def listen(
+    *,
+    port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65_535))],
+    host: str = "127.0.0.1",
+    options: ListenOptions = _LISTEN,
+    service: ServiceOptions = _SERVICE,
+) -> Exit:
+    """Show callbacks as they come, until Ctrl-C.
+
+    They are verified with RUXA_WEBHOOK_SECRET, the service's, with RUXA_CALLBACK_SECRET, that of
+    our own URLs, and with the journal's; with RUXA_API_KEY, each hint is confirmed by a query.
+
+    Args:
+        port: to listen on; 0 takes any that is free.
+        host: the address to listen on.
+    """
+    from ruxa_async.cli.listen import listen
+    from ruxa_async.cli.listener import Listening
+    from ruxa_async.cli.serve import Address
+
+    plan = Listening(
+        address=Address(host, port),
+        options=options,
+        base_url=service.base_url,
+        as_json=service.json,
+    )
+    return await listen(plan)
 
 
 @app.command
@@ -233,5 +272,6 @@ def _service(options: ServiceOptions, trial: TrialOptions, pace: PaceOptions = _
 
 def _words(arguments: Sequence[str]) -> list[str]:
     # A lone hyphen looks like an option to cyclopts, unless it is the value of one.
-    stdin = "--file=-" if list(arguments[:1]) == ["batch"] else "-"
+    reads = list(arguments[:1]) == ["batch"] or list(arguments[:2]) == ["webhook", "identify"]
+    stdin = "--file=-" if reads else "-"
     return [stdin if word == "-" else word for word in arguments]

@@ -1,7 +1,13 @@
 """`ruxa batch`: a file of prompts becomes a file of outcomes."""
 
 import sys
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from collections.abc import AsyncGenerator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    nullcontext,
+)
 from pathlib import Path
 
 import anyio
@@ -10,6 +16,7 @@ from attrs import frozen
 from ruxa_async.batch import Batch
 from ruxa_async.cli.audit import Books
 from ruxa_async.cli.display import choose_display, showing
+from ruxa_async.cli.door import served
 from ruxa_async.cli.exits import CommandError, Exit
 from ruxa_async.cli.inputs import STDIN, Source, count
 from ruxa_async.cli.interrupts import interrupts
@@ -17,11 +24,15 @@ from ruxa_async.cli.outcomes import answered_keys, first_key, open_outlet
 from ruxa_async.cli.recipes import Defaults
 from ruxa_async.cli.report import report
 from ruxa_async.cli.run import Run
+from ruxa_async.cli.schemes import callback_secret
+from ruxa_async.cli.serve import Address
 from ruxa_async.cli.session import Service
 from ruxa_async.cli.speech import say
 from ruxa_async.client import PATIENCE, Ruxa
 from ruxa_async.errors import RuxaError
+from ruxa_async.io.inbox import Inbox
 from ruxa_async.io.journal import Journal
+from ruxa_async.webhooks import Receiver
 
 __all__ = ["Plan", "default_journal", "default_output", "run_batch"]
 
@@ -49,6 +60,10 @@ class Plan:
     forget_prompts: bool = False
     #: Whether outcomes of earlier runs are written again.
     replay: bool = False
+    #: Where Ruxa should tell that a task has ended; None: nowhere, or where we listen.
+    callback_url: str | None = None
+    #: Where callbacks arrive; None: not in this process.
+    listen: Address | None = None
 
     @property
     def goes_on(self) -> bool:
@@ -80,8 +95,12 @@ async def run_batch(plan: Plan) -> Exit:
     resume = plan.resume or plan.goes_on
     with open_outlet(plan.output, to_stdout=plan.as_json, resume=resume) as run.outlet:
         try:
-            async with plan.service.open(run.heard) as (ruxa, fake):
-                await _drive(plan, run, ruxa)
+            inbox = None if plan.listen is None else Inbox(callback_secret())
+            async with (
+                plan.service.open(run.heard, inbox) as (ruxa, fake),
+                _told(plan, ruxa) as url,
+            ):
+                await _drive(plan, run, ruxa, url)
         finally:
             # However it ends, an impatient third Ctrl-C included: what is paid for is written.
             run.leave()
@@ -96,7 +115,21 @@ def _done_before(plan: Plan) -> frozenset[str]:
     return answered_keys(plan.output) if plan.output.exists() else frozenset()
 
 
-async def _drive(plan: Plan, run: Run, ruxa: Ruxa) -> None:
+@asynccontextmanager
+async def _told(plan: Plan, ruxa: Ruxa) -> AsyncGenerator[str | None]:
+    """Receive callbacks, if anybody should, and yield the URL to which they are posted."""
+    if plan.listen is None:
+        yield plan.callback_url
+        return
+    async with (
+        Receiver(ruxa.inbox, confirm=ruxa.query) as receiver,
+        served(receiver, plan.listen) as url,
+    ):
+        say(f"callbacks are received at {url} (any path)")
+        yield plan.callback_url or url
+
+
+async def _drive(plan: Plan, run: Run, ruxa: Ruxa, callback_url: str | None) -> None:
     display = choose_display(plan.source.shown, plain=plan.as_json and sys.stdout.isatty())
     with anyio.CancelScope() as scope:
         try:
@@ -107,6 +140,7 @@ async def _drive(plan: Plan, run: Run, ruxa: Ruxa) -> None:
                     run.jobs(),
                     in_flight=plan.in_flight,
                     download_to=plan.download,
+                    callback_url=callback_url,
                     timeout=plan.timeout,
                     journal=journal,
                     replay=plan.replay,

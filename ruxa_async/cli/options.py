@@ -1,15 +1,17 @@
 """The options of the commands, in families that commands share."""
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 from attrs import frozen
 from cyclopts import Parameter, validators
 
 __all__ = [
     "BatchOptions",
+    "ListenOptions",
     "PaceOptions",
     "SandboxOptions",
+    "SchemeName",
     "ServiceOptions",
     "TrialOptions",
     "WaitOptions",
@@ -17,6 +19,8 @@ __all__ = [
 
 #: What `ruxa_async.client.PATIENCE` is; said here since importing that takes time.
 PATIENCE: Final = 1800.0
+#: How a service may sign its callbacks: the presets of `ruxa_async.webhooks`.
+SchemeName: TypeAlias = Literal["raw-body", "standard-webhooks", "stripe", "kie"]
 
 
 def _says(text: str, validator: validators.Number | None = None) -> Parameter:
@@ -80,6 +84,37 @@ class BatchOptions:
     in_flight: Annotated[
         int | None, _says("Tasks that may run at once.", validators.Number(gte=1))
     ] = None
+    callback_url: Annotated[
+        str | None,
+        _says("Where Ruxa should tell that a task has ended; it is signed for each job."),
+    ] = None
+    listen: Annotated[
+        str | None,
+        _says(
+            "Receive the callbacks here: PORT, or HOST:PORT, to which --callback-url leads; with "
+            "--sandbox that may be left out."
+        ),
+    ] = None
+
+
+@Parameter(name="*")
+@frozen(kw_only=True)
+class ListenOptions:
+    """How to take deliveries, and what to do with them."""
+
+    forward: Annotated[
+        str | None, _says("Post what is not refused on to this URL, as it came.")
+    ] = None
+    journal: Annotated[
+        str | None,
+        _says("Find the lost creates of its uncertain jobs again: a file or a postgresql:// URL."),
+    ] = None
+    scheme: Annotated[
+        SchemeName, Parameter(help="How the service signs, with the secret RUXA_WEBHOOK_SECRET.")
+    ] = "raw-body"
+    unsigned: Annotated[
+        bool, _says("Only look: take what nobody has signed, and leave the secrets alone.")
+    ] = False
 
 
 @Parameter(name="*")

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from ruxa_async.client import Ruxa
 from ruxa_async.events import Observer
+from ruxa_async.io.inbox import Inbox
 from ruxa_async.policy.pace import Pace
 from ruxa_async.policy.poll import Poll
 from ruxa_async.testing import FakeRuxa, FakeSettings, Sandbox
@@ -50,12 +51,13 @@ class Service:
 
     @asynccontextmanager
     async def open(
-        self, on_event: Observer | None = None
+        self, on_event: Observer | None = None, inbox: Inbox | None = None
     ) -> AsyncGenerator[tuple[Ruxa, FakeRuxa | None], None]:
         """Enter a client, and the sandbox that it talks to where there is one.
 
         Args:
             on_event: as for `Ruxa`.
+            inbox: where callbacks arrive, if anywhere.
 
         Raises:
             ConfigurationError: there is no key, or the base URL is not https.
@@ -63,7 +65,9 @@ class Service:
         async with AsyncExitStack() as stack:
             if self.sandbox is None:
                 fake = None
-                ruxa = Ruxa(base_url=self.base_url, pace=self.pace(), on_event=on_event)
+                ruxa = Ruxa(
+                    base_url=self.base_url, pace=self.pace(), inbox=inbox, on_event=on_event
+                )
             else:
                 fake = FakeRuxa(self.sandbox)
                 server = await stack.enter_async_context(Sandbox(fake))
@@ -72,6 +76,7 @@ class Service:
                     base_url=server.url,
                     pace=self.pace(),
                     poll=fast_poll(self.sandbox.speed),
+                    inbox=inbox,
                     on_event=on_event,
                 )
             yield await stack.enter_async_context(ruxa), fake

@@ -78,7 +78,8 @@ class Inbox:
         Raises:
             SignatureError: it names one, but with no signature of ours.
         """
-        return job_of(query, (self._secret, *(it.secret for it in self._addresses.values())))
+        known = (secret for it in self._addresses.values() for secret in it.secrets)
+        return job_of(query, (self._secret, *known))
 
     @contextmanager
     def address(
@@ -88,12 +89,13 @@ class Inbox:
 
         Args:
             name: of the batch; one that survives restarts if its callbacks should.
-            secret: signs its URLs where the inbox was not given one.
+            secret: signs its URLs where the inbox was not given one; believed in any case.
             note: writes down what a callback says of a job.
         """
-        own = self._secret if self._is_given or secret is None else secret
         name = dice.token_urlsafe(9) if name is None else name
-        new = Address(name, own, note, _Latest(self._remembered))
+        theirs = () if secret is None else (secret,)
+        known = (self._secret, *theirs) if self._is_given else (*theirs, self._secret)
+        new = Address(name, known, note, _Latest(self._remembered))
         address = self._addresses.setdefault(name, new)
         address.users += 1
         try:
@@ -182,7 +184,8 @@ class Address:
     """Where the callbacks of one batch come to."""
 
     name: str
-    secret: Secret = field(repr=False)
+    #: The first signs; URLs that were signed with another are believed as well.
+    secrets: tuple[Secret, ...] = field(repr=False)
     note: Note | None = field(repr=False)
     _tasks: "_Latest[Task]" = field(repr=False)
     _awaited: dict[str, "asyncio.Future[Task]"] = field(
@@ -198,7 +201,7 @@ class Address:
             url: where callbacks are received.
             key: of the job.
         """
-        return sign_callback(url, f"{self.name}{_SLASH}{key}", self.secret)
+        return sign_callback(url, f"{self.name}{_SLASH}{key}", self.secrets[0])
 
     def tell(self, key: str, task: Task) -> None:
         """Note which task a job has become."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from aiohttp import web
 
 from ruxa_async.webhooks.receiver import Receiver
+from ruxa_async.webhooks.reply import Reply
 
 __all__ = ["lifespan", "route"]
 
@@ -18,9 +19,11 @@ def route(path: str, receiver: Receiver) -> web.RouteDef:
     """
 
     async def deliver(request: web.Request) -> web.Response:
-        reply = await receiver.serve(
-            request.headers, request.rel_url.raw_query_string, request.content.readany
-        )
+        query, read = request.rel_url.raw_query_string, request.content.readany
+        try:
+            reply = await receiver.serve(request.headers, query, read)
+        except (ConnectionError, web.RequestPayloadError):
+            reply = Reply(400, "Its body was broken off.")
         response = web.Response(status=reply.status, headers=reply.headers, body=reply.body)
         if not request.content.at_eof():
             response.force_close()  # its body is not read to the end

@@ -1,7 +1,8 @@
 """A `Receiver` as an ASGI 3 application without any dependency.
 
 Mounted under Starlette, FastAPI, Litestar or Quart it hears of no lifespan: enter the receiver in
-that of the whole. Served by itself, it enters its receiver when the server starts.
+that of the whole. A mount redirects what is posted to it without a slash at the end, so the
+callback URL should end in one. Served by itself, it enters its receiver when the server starts.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping

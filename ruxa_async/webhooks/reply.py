@@ -27,7 +27,7 @@ class Reply:
     """What is answered to a delivery."""
 
     #: 200 noted; 401 not signed as it must be; 413 too long; 415 not a callback that can be read;
-    #: 503 it cannot be noted just now; also 405 and 408 of HTTP's own.
+    #: 503 it cannot be noted just now; also 400, 405 and 408 of HTTP's own.
     status: int
     #: Why, for the log; nothing of any secret.
     reason: str
