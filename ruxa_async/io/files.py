@@ -16,7 +16,8 @@ from anyio import to_thread
 from yarl import URL
 
 from ruxa_async.errors import DownloadError
-from ruxa_async.io.transport import Answers, client_timeout
+from ruxa_async.io.lean import client_timeout
+from ruxa_async.io.transport import Answers
 from ruxa_async.policy.timeouts import Timeouts
 from ruxa_async.tasks import Task
 

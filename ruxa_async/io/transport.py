@@ -5,31 +5,27 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from ssl import SSLContext
-from types import SimpleNamespace
 from typing import Any, Final, Protocol
 
 import aiohttp
 import anyio
-from attrs import frozen
 from yarl import URL
 
-from ruxa_async.errors import (
-    ConfigurationError,
-    ConnectError,
-    InvalidRequestError,
-    PayloadError,
-    Problem,
-    RuxaError,
-    TransportError,
-    UncertainError,
+from ruxa_async.errors import ConfigurationError, InvalidRequestError, PayloadError, Problem
+from ruxa_async.io.lean import (
+    LARGEST_ANSWER,
+    Connections,
+    Sent,
+    client_timeout,
+    is_plain,
+    too_large,
 )
+from ruxa_async.io.translation import FAULTS, translated
 from ruxa_async.policy.timeouts import Timeouts
 from ruxa_async.wire.messages import FilePart, Multipart, Request, Response
 
-__all__ = ["AiohttpTransport", "Answers", "Transport", "client_timeout"]
+__all__ = ["AiohttpTransport", "Answers", "Transport"]
 
-#: Answers are small; more than this is no answer of Ruxa's.
-LARGEST_ANSWER: Final = 4 * 1024 * 1024
 #: Creates do not travel on a connection that the server may have closed while it was idle.
 _KEEPALIVE_CREATES: Final = 1.5
 _KEEPALIVE_QUERIES: Final = 15.0
@@ -57,8 +53,10 @@ class Transport(Protocol):
 class AiohttpTransport:
     """Requests over aiohttp, with a proof of what was sent.
 
-    Two sessions: a lean one for what may be repeated; one for creates, with the trace signal
-    that fires before the first byte leaves, and a keep-alive too short for stale connections.
+    Creates and queries have connections of their own: those of creates are kept too briefly to
+    become stale. A plain request is written to its connection as bytes (`Connections`); a form,
+    and whatever goes through a proxy, takes a session, with the trace signal that fires before
+    the first byte leaves.
 
     Args:
         session: yours, if its connector is to be used; it stays yours and stays open.
@@ -76,11 +74,18 @@ class AiohttpTransport:
         ssl: SSLContext | None = None,
     ) -> None:
         self._theirs = session
-        self._timeout = client_timeout(timeouts or Timeouts())
+        timeouts = timeouts or Timeouts()
+        self._timeout = client_timeout(timeouts)
+        self._proxy = proxy
         #: What each request of aiohttp is given.
         self.options: Mapping[str, Any] = {"proxy": proxy, **({"ssl": ssl} if ssl else {})}
-        self._lean: aiohttp.ClientSession | None = None
-        self._proving: aiohttp.ClientSession | None = None
+        self._queries = Connections(
+            lambda: self._connector(_KEEPALIVE_QUERIES), timeouts, ssl, owns=session is None
+        )
+        self._creates = Connections(
+            lambda: self._connector(_KEEPALIVE_CREATES), timeouts, ssl, owns=session is None
+        )
+        self._session: aiohttp.ClientSession | None = None
         self._answers = Answers()
 
     def __repr__(self) -> str:
@@ -88,52 +93,59 @@ class AiohttpTransport:
 
     async def send(self, request: Request) -> Response:
         """Return the complete answer to a request; see `Transport.send`."""
-        sent = SimpleNamespace(headers=False)
-        session = self._session(request)
-        with _Translation(request, sent):
-            async with (
-                _payload(request.body) as data,
-                session.request(
-                    request.method,
-                    URL(request.url, encoded=True),
-                    headers=request.headers,
-                    data=data,
-                    allow_redirects=False,
-                    trace_request_ctx=sent,
-                    **self.options,
-                ) as answer,
-                self._answers.reading(answer),
-            ):
-                return Response(answer.status, answer.headers, await _read(answer))
+        sent = Sent()
+        try:
+            if self._proxy is not None or not is_plain(request):
+                return await self._send(request, sent)
+            lean = self._queries if request.idempotent else self._creates
+            return await lean.send(request, sent)
+        except FAULTS as error:
+            raise translated(error, request, sent=sent.headers)  # noqa: B904  # it has its cause
+        except PayloadError as error:
+            raise translated(error, request, sent=sent.headers)  # noqa: B904
 
-    def _session(self, request: Request) -> aiohttp.ClientSession:
-        if request.idempotent:
-            self._lean = self._lean or self._make_session(_KEEPALIVE_QUERIES, [])
-            return self._lean
-        self._proving = self._proving or self._make_session(_KEEPALIVE_CREATES, [_proof()])
-        return self._proving
+    async def _send(self, request: Request, sent: Sent) -> Response:
+        """Send what is not plain."""
+        session = self._session = self._session or self._make_session()
+        async with (
+            _payload(request.body) as data,
+            session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                headers=request.headers,
+                data=data,
+                allow_redirects=False,
+                trace_request_ctx=sent,
+                **self.options,
+            ) as answer,
+            self._answers.reading(answer),
+        ):
+            return Response(answer.status, answer.headers, await _read(answer))
 
-    def _make_session(
-        self, keepalive: float, traces: list[aiohttp.TraceConfig]
-    ) -> aiohttp.ClientSession:
-        theirs = self._theirs.connector if self._theirs else None
-        if self._theirs is not None and theirs is None:
-            raise ConfigurationError("The session that was handed in is closed; make a new one.")
+    def _make_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=theirs or aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive),
-            connector_owner=theirs is None,
+            connector=self._connector(_KEEPALIVE_CREATES),
+            connector_owner=self._theirs is None,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
-            trace_configs=traces,
+            trace_configs=[_proof()],
         )
+
+    def _connector(self, keepalive: float) -> aiohttp.BaseConnector:
+        if self._theirs is None:
+            return aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive)
+        if self._theirs.connector is None:
+            raise ConfigurationError("The session that was handed in is closed; make a new one.")
+        return self._theirs.connector
 
     async def aclose(self) -> None:
         """Close our sessions, and our connectors; a connector that was handed in stays open."""
         self._answers.close()
-        sessions, self._lean, self._proving = (self._lean, self._proving), None, None
-        for session in sessions:
-            if session is not None:
-                await session.close()
+        await self._queries.aclose()
+        await self._creates.aclose()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
 
 class Answers:
@@ -157,18 +169,8 @@ class Answers:
             answer.close()
 
 
-def client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
-    """Return the same patience in aiohttp's words."""
-    return aiohttp.ClientTimeout(
-        total=timeouts.total,
-        connect=timeouts.connect,
-        sock_connect=timeouts.connect,
-        sock_read=timeouts.read,
-    )
-
-
 def _proof() -> aiohttp.TraceConfig:
-    async def note(_session: Any, context: SimpleNamespace, _params: Any) -> None:
+    async def note(_session: Any, context: Any, _params: Any) -> None:
         context.trace_request_ctx.headers = True
 
     trace = aiohttp.TraceConfig()
@@ -179,17 +181,13 @@ def _proof() -> aiohttp.TraceConfig:
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
     """Return the body, refused while it is read once it is too large (a packed one may swell)."""
     if (answer.content_length or 0) > LARGEST_ANSWER:
-        raise _too_large()
+        raise too_large()
     body = bytearray()
     async for chunk in answer.content.iter_any():
         body += chunk
         if len(body) > LARGEST_ANSWER:
-            raise _too_large()
+            raise too_large()
     return bytes(body)
-
-
-def _too_large() -> PayloadError:
-    return PayloadError(f"The answer is larger than {LARGEST_ANSWER} bytes; it was not read.")
 
 
 @asynccontextmanager
@@ -220,74 +218,3 @@ async def _content(part: FilePart) -> AsyncGenerator[Any, None]:
         raise InvalidRequestError("The request cannot be sent.", problems=[problem]) from error
     with file:
         yield file
-
-
-@frozen
-class _Translation:
-    """Turns what aiohttp raises into our errors: one table, and the proof decides."""
-
-    request: Request
-    sent: SimpleNamespace
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, PayloadError) and not self.request.idempotent:
-            raise self._uncertain(error) from error
-        if isinstance(error, _FAULTS) and not isinstance(error, RuxaError):
-            raise self._translate(error) from (None if isinstance(error, _QUOTING) else error)
-
-    def _translate(self, error: Exception) -> TransportError:
-        if self.request.idempotent:
-            kind = ConnectError if isinstance(error, _NEVER_SENT) else TransportError
-            return kind(f"{self._where} {_reason(error)}.{_advice(error)}")
-        if self.sent.headers:
-            return self._uncertain(error)
-        return ConnectError(f"{self._where} nothing was sent: {_reason(error)}.{_advice(error)}")
-
-    def _uncertain(self, error: Exception) -> UncertainError:
-        return UncertainError(
-            f"{self._where} it was sent, but no usable answer came ({_reason(error)}): it may have "
-            "been accepted and charged. It is not sent again by itself; look in Ruxa's dashboard "
-            "before you repeat it."
-        )
-
-    @property
-    def _where(self) -> str:
-        return f"{self.request.method} {self.request.url}:"
-
-
-#: aiohttp's own errors, and those of the layers below that it lets through.
-_FAULTS: Final = (aiohttp.ClientError, TimeoutError, OSError, ValueError, RuntimeError)
-_NEVER_SENT: Final = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ClientHttpProxyError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.InvalidURL,
-)
-
-#: They quote what came back, or hold the request's headers: the key must not travel on in them.
-_QUOTING: Final = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError)
-
-_ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (aiohttp.ClientConnectorCertificateError, "The host's certificate is not trusted."),
-    (aiohttp.ClientConnectorDNSError, "Check the host's name in base_url, and the network."),
-    (aiohttp.ClientProxyConnectionError, "Check the proxy."),
-    (aiohttp.ClientHttpProxyError, "Check the proxy."),
-    (aiohttp.ClientConnectorError, "Check base_url and the network."),
-    (aiohttp.ConnectionTimeoutError, "Check base_url and the network."),
-)
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).rstrip(".")
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        text = f"the proxy answered {error.status}"
-    elif isinstance(error, _QUOTING):
-        text = "what came back is no complete HTTP answer"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _advice(error: Exception) -> str:
-    return next((f" {advice}" for kind, advice in _ADVICE if isinstance(error, kind)), "")
