@@ -23,7 +23,6 @@ from ruxa_async.errors import (
     UncertainError,
 )
 from ruxa_async.events import Observer
-from ruxa_async.follow import Watch
 from ruxa_async.harvest import Harvest
 from ruxa_async.io.journal import Journal
 from ruxa_async.io.moves import KnownJobError
@@ -33,6 +32,7 @@ from ruxa_async.results import HALTING, Counts, Results
 from ruxa_async.resume import Resume, wanted
 from ruxa_async.sources import Jobs
 from ruxa_async.tasks import Task
+from ruxa_async.watch import Watch
 
 __all__ = ["Batch"]
 

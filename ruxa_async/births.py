@@ -3,8 +3,9 @@
 from collections import OrderedDict
 from typing import Final
 
-import anyio
 from attrs import frozen
+
+from ruxa_async.io import clock
 
 __all__ = ["YOUNG", "Birth", "Births"]
 
@@ -42,7 +43,7 @@ class Births:
             kind: its model, and its length or size.
             called_back: whether a callback should tell that it has ended.
         """
-        now = anyio.current_time()
+        now = clock.now()
         self._births[task_id] = Birth(now, kind, called_back)
         while now - next(iter(self._births.values())).at > YOUNG:
             self._births.popitem(last=False)

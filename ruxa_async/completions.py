@@ -8,8 +8,9 @@ from typing import Self
 from ruxa_async.births import Birth
 from ruxa_async.endings import Ending
 from ruxa_async.errors import RuxaError
-from ruxa_async.follow import Follower, Watch
+from ruxa_async.follow import Follower
 from ruxa_async.tasks import Task
+from ruxa_async.watch import Watch
 
 __all__ = ["Completions"]
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 import anyio
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ruxa_async.births import Births
 from ruxa_async.catalog import Recipe
@@ -193,7 +193,7 @@ class Exchange:
     ) -> Task:
         failures, first = 0, False
         wanted = caller.wanted
-        caller = evolve(caller, wanted=lambda: not self._closed and wanted())
+        caller = Caller(lambda: not self._closed and wanted(), caller.on_admitted)
         while True:
             try:
                 sent_at = await lane.admit(caller, first=first)

@@ -9,56 +9,29 @@ import math
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeAlias
 
 import anyio
-from attrs import define, field
 
 from ruxa_async.births import Birth
 from ruxa_async.endings import Ending, client_closed, is_final, patience_ended
 from ruxa_async.errors import RuxaError
+from ruxa_async.io import clock
 from ruxa_async.io.inbox import Inbox
 from ruxa_async.io.owned import OwnedTasks
 from ruxa_async.lane import Caller, Lane, NotWantedError
 from ruxa_async.news import News
 from ruxa_async.policy.agenda import Agenda
-from ruxa_async.policy.durations import Durations
 from ruxa_async.policy.kinds import Kinds
 from ruxa_async.policy.poll import Poll, Reliance
 from ruxa_async.tasks import Task
+from ruxa_async.watch import OnEnd, Watch
 
-__all__ = ["Follower", "Watch"]
+__all__ = ["Follower"]
 
 _logger = logging.getLogger("ruxa_async")
 
-#: Told once how a watch ended.
-OnEnd: TypeAlias = "Callable[[Watch, Ending], None]"
-
-#: What is known of tasks whose age is not.
-_NOTHING_SEEN = Durations()
 #: Queries that may be out at once.
 _POLLERS = 128
-
-
-@define(eq=False)
-class Watch:
-    """Somebody waits for a task."""
-
-    #: The task as last seen.
-    task: Task
-    on_end: OnEnd = field(repr=False)
-    #: When the task was created, or else when the watch began.
-    born: float
-    #: Of tasks of its kind; None: it is not known when the task was created.
-    durations: Durations | None
-    #: When patience ends.
-    deadline: float = math.inf
-    #: The task's age when it was last seen running, in seconds.
-    seen: float = 0.0
-    #: Its age when it was seen to have ended; None: it was not, or its age is not known.
-    ended: float | None = None
-    #: Whether a callback should tell that it has ended.
-    called_back: bool = False
 
 
 class Follower:
@@ -86,7 +59,7 @@ class Follower:
         # At a hint the next create may leave; the watch ends when it is confirmed.
         self._news = News[Watch](inbox, self._told, lane.finished)
         self._reliance = Reliance()
-        self._agenda: Agenda[Watch] = Agenda(_likely)
+        self._agenda: Agenda[Watch] = Agenda(Watch.likelihood)
         self._kinds = Kinds()
         self._hurried = 0
         self._watches: set[Watch] = set()
@@ -117,7 +90,7 @@ class Follower:
             birth: its create; None: long ago, perhaps, so it is asked for at once.
             timeout: seconds of patience.
         """
-        now = anyio.current_time()
+        now = clock.now()
         born = now if birth is None else birth.at
         durations = None if birth is None else self._kinds.of(birth.kind)
         called_back = birth is not None and birth.called_back and self._news.may_come
@@ -131,8 +104,9 @@ class Follower:
             # Not at once: whoever follows must know the watch before it hears of its end.
             asyncio.get_running_loop().call_soon(self._see, watch, known)
         if watch.deadline < math.inf:
+            if watch.deadline < self._deadlines.next_due():
+                self._sooner.set()
             self._deadlines.put(watch, watch.deadline)
-            self._sooner.set()
         self._start()
         return watch
 
@@ -144,7 +118,7 @@ class Follower:
 
     def _told(self, watch: Watch, task: Task) -> None:
         """Take a callback: it comes as its task ends, so that ran until just now."""
-        self._learn(watch)
+        watch.learn(clock.now())
         self._reliance.learn(came=True)
         self._see(watch, task)
 
@@ -152,7 +126,7 @@ class Follower:
         """Learn from a task, and end its watch with it; a watch that has ended stays as it is."""
         if watch in self._watches:
             watch.task = task
-            self._learn(watch)
+            watch.learn(clock.now())
             if task.state.ended:
                 self._end(watch, task)
 
@@ -204,7 +178,7 @@ class Follower:
 
     def _gap(self, watch: Watch) -> float:
         if watch.called_back and self._reliance.holds:
-            age = anyio.current_time() - watch.born
+            age = clock.now() - watch.born
             return self._poll.safety_net(age, watch.durations)
         lane = self._lane
         capped = lane.waiting > 0 and lane.pacer.is_near_cap(lane.in_flight)
@@ -229,7 +203,7 @@ class Follower:
     async def _next(self) -> Watch:
         """Wait for a task that should be asked for."""
         while True:
-            now = anyio.current_time()
+            now = clock.now()
             watch = self._agenda.pop(now)
             if watch is not None:
                 return watch
@@ -240,7 +214,7 @@ class Follower:
     async def _expire(self) -> None:
         """End each watch whose patience is over, also while its query waits for its turn."""
         while True:
-            now = anyio.current_time()
+            now = clock.now()
             watch = self._deadlines.pop(now)
             if watch is not None:
                 self._end(watch, patience_ended(watch.task))
@@ -257,7 +231,7 @@ class Follower:
         except NotWantedError:
             return
         except RuxaError as error:
-            if is_final(error, age=anyio.current_time() - watch.born):
+            if is_final(error, age=clock.now() - watch.born):
                 self._end(watch, error)
         except Exception:
             _logger.exception("asking for task %s failed; it is asked for again", watch.task.id)
@@ -267,17 +241,7 @@ class Follower:
             self._see(watch, task)
         finally:
             if watch in self._watches:
-                self._put(watch, anyio.current_time() + self._gap(watch))
-
-    def _learn(self, watch: Watch) -> None:
-        age = anyio.current_time() - watch.born
-        if not watch.task.state.ended:
-            if watch.durations is not None:
-                watch.durations.alive(watch.seen, age)
-            watch.seen = age
-        elif watch.durations is not None:
-            watch.durations.ended(watch.seen, age)
-            watch.ended = age
+                self._put(watch, clock.now() + self._gap(watch))
 
     def _end(self, watch: Watch, ending: Ending) -> None:
         if watch in self._watches:
@@ -291,10 +255,3 @@ class Follower:
 def _asked(places: asyncio.Semaphore, door: asyncio.Event, _: object) -> None:
     places.release()
     door.set()
-
-
-def _likely(watch: Watch, now: float) -> float:
-    """How likely a task has ended by now; one of unknown age may have ended before it was seen."""
-    if watch.durations is None and not watch.seen:
-        return 1.0
-    return (watch.durations or _NOTHING_SEEN).likelihood(watch.seen, now - watch.born)

@@ -16,11 +16,11 @@ from ruxa_async.errors import (
     NotFoundError,
     RuxaError,
 )
-from ruxa_async.follow import Watch
 from ruxa_async.jobs import Failed, Job, Outcome, Succeeded, Unfinished
 from ruxa_async.results import Results
 from ruxa_async.resume import Resume
 from ruxa_async.tasks import Task, TaskState
+from ruxa_async.watch import Watch
 
 __all__ = ["Harvest"]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import anyio
 from attrs import frozen
 
+from ruxa_async.io import clock
 from ruxa_async.policy.pace import About, Pacer
 
 __all__ = ["Caller", "Lane", "NotWantedError"]
@@ -85,7 +86,7 @@ class Lane:
             self._wake()
 
     def _is_free(self) -> bool:
-        now = anyio.current_time()
+        now = clock.now()
         return self.pacer.next_send(now, self.in_flight) <= now
 
     async def _until_free(self, turn: asyncio.Event, caller: Caller) -> None:
@@ -94,7 +95,7 @@ class Lane:
                 raise NotWantedError
             wait = math.inf
             if self._line[0] is turn:
-                now = anyio.current_time()
+                now = clock.now()
                 wait = self.pacer.next_send(now, self.in_flight) - now
                 if wait <= 0:
                     return
@@ -103,7 +104,7 @@ class Lane:
                 await turn.wait()
 
     def _send(self, caller: Caller) -> float:
-        now = anyio.current_time()
+        now = clock.now()
         self.pacer.sent(now)
         self._out += 1
         caller.on_admitted()
@@ -123,7 +124,7 @@ class Lane:
         self._out -= 1
         if task_id is not None:
             self.running.add(task_id)
-        self.pacer.accepted(anyio.current_time(), sent_at, self.in_flight)
+        self.pacer.accepted(clock.now(), sent_at, self.in_flight)
         self._wake()
 
     def refused(
@@ -131,7 +132,7 @@ class Lane:
     ) -> None:
         """Note a refusal: the gate shuts for everybody."""
         self._out -= 1
-        now = anyio.current_time()
+        now = clock.now()
         self.pacer.refused(now, sent_at, self.in_flight, retry_after, about)
         self._wake()
 
@@ -145,12 +146,12 @@ class Lane:
         """
         if sent_at >= self._hinted_at:
             self._hinted_at = sent_at
-            self.pacer.hinted(anyio.current_time(), left + 1, seconds)
+            self.pacer.hinted(clock.now(), left + 1, seconds)
 
     def unreachable(self, sent_at: float, wait: float) -> None:
         """Note that no connection came about: nobody tries for `wait` seconds."""
         self._out -= 1
-        self.pacer.unreachable(anyio.current_time(), sent_at, wait)
+        self.pacer.unreachable(clock.now(), sent_at, wait)
         self._wake()
 
     def lost(self, sent_at: float, perhaps: str | None = None) -> None:
@@ -163,13 +164,13 @@ class Lane:
         self._out -= 1
         if perhaps is not None:
             self.running.add(perhaps)
-        self.pacer.lost(anyio.current_time(), sent_at)
+        self.pacer.lost(clock.now(), sent_at)
         self._wake()
 
     def finished(self, task_id: str) -> None:
         """Note that a task has ended: its place is free."""
         if task_id in self.running:
-            self.pacer.finished(anyio.current_time())
+            self.pacer.finished(clock.now())
             self.forget(task_id)
 
     def forget(self, task_id: str) -> None:

@@ -1,10 +1,10 @@
 """What became of the jobs of a batch: counted, and kept until somebody takes it."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ruxa_async.errors import (
     AuthenticationError,
@@ -54,7 +54,9 @@ class Results:
     """What became of the jobs: counted, kept until it is taken, and the end of it all."""
 
     def __init__(self, observer: Observer | None) -> None:
-        self.counts: Counts = Counts()
+        #: Jobs that were started and have no outcome.
+        self.open: int = 0
+        self._counts: Counter[str] = Counter()
         self._observer = observer
         self._outcomes: deque[Outcome] = deque()
         self._given_back: list[Job] = []
@@ -64,9 +66,9 @@ class Results:
         self._moved = asyncio.Event()
 
     @property
-    def open(self) -> int:
-        """Jobs that were started and have no outcome."""
-        return self.counts.started - self.counts.ended
+    def counts(self) -> Counts:
+        """How many jobs there are of each sort."""
+        return Counts(**self._counts)
 
     @property
     def full(self) -> bool:
@@ -85,8 +87,13 @@ class Results:
     def started(self, job: Job) -> None:
         """Note that a job was pulled."""
         self._busy.add(job.key)
-        self._count(started=1)
-        tell(self._observer, Event(EventKind.JOB_STARTED, key=job.key))
+        self._start(1)
+        if self._observer is not None:
+            tell(self._observer, Event(EventKind.JOB_STARTED, key=job.key))
+
+    def _start(self, number: int) -> None:
+        self._counts["started"] += number
+        self.open += number
 
     def over(self, key: str) -> None:
         """Note that a job is done with, its outcome included."""
@@ -95,7 +102,7 @@ class Results:
     def withdraw(self, job: Job) -> None:
         """Note that a job need not be started: it is known already."""
         self.over(job.key)
-        self._count(started=-1)
+        self._start(-1)
         self._moved.set()
 
     def give_back(self, job: Job) -> None:
@@ -105,23 +112,22 @@ class Results:
 
     def recall(self, outcome: Outcome) -> None:
         """Hand out what became of a job in an earlier run."""
-        self._count(started=1)
+        self._start(1)
         self.deliver(outcome)
 
     def skip(self) -> None:
         """Note a job that an earlier run has done."""
-        self._count(skipped=1)
+        self._counts["skipped"] += 1
 
     def deliver(self, outcome: Outcome) -> None:
         """Note what became of a job, and keep it for the reader."""
-        kind = _KINDS[type(outcome)]
-        self._count(**{kind.removeprefix("job_"): 1})
+        name, kind = _KINDS[type(outcome)]
+        self._counts[name] += 1
+        self.open -= 1
         self._outcomes.append(outcome)
         self._moved.set()
-        error = None if isinstance(outcome, Succeeded) else outcome.error
-        task = outcome.task if isinstance(outcome, Succeeded | Unfinished) else None
-        task_id = task.id if task else error and error.task_id
-        tell(self._observer, Event(kind, task_id or None, error, outcome.job.key))
+        if self._observer is not None:
+            tell(self._observer, _event(kind, outcome))
 
     def halted_by(self, error: Exception) -> None:
         """Keep the first fault; it is raised once all that runs has been delivered."""
@@ -158,14 +164,17 @@ class Results:
             keys=keys,
         ) from fault
 
-    def _count(self, **changes: int) -> None:
-        now = {name: getattr(self.counts, name) + change for name, change in changes.items()}
-        self.counts = evolve(self.counts, **now)
+
+def _event(kind: EventKind, outcome: Outcome) -> Event:
+    error = None if isinstance(outcome, Succeeded) else outcome.error
+    task = outcome.task if isinstance(outcome, Succeeded | Unfinished) else None
+    task_id = task.id if task else error and error.task_id
+    return Event(kind, task_id or None, error, outcome.job.key)
 
 
-_KINDS: Final[dict[type[Outcome], EventKind]] = {
-    Succeeded: EventKind.JOB_SUCCEEDED,
-    Failed: EventKind.JOB_FAILED,
-    Uncertain: EventKind.JOB_UNCERTAIN,
-    Unfinished: EventKind.JOB_UNFINISHED,
+_KINDS: Final[dict[type[Outcome], tuple[str, EventKind]]] = {
+    Succeeded: ("succeeded", EventKind.JOB_SUCCEEDED),
+    Failed: ("failed", EventKind.JOB_FAILED),
+    Uncertain: ("uncertain", EventKind.JOB_UNCERTAIN),
+    Unfinished: ("unfinished", EventKind.JOB_UNFINISHED),
 }

@@ -12,7 +12,6 @@ import anyio
 
 from ruxa_async.client import Ruxa
 from ruxa_async.errors import JournalError, RuxaError, TaskError
-from ruxa_async.follow import Watch
 from ruxa_async.io.entries import Entry, outcome_of
 from ruxa_async.io.journal import Journal
 from ruxa_async.jobs import Failed, Job, Outcome, Succeeded
@@ -20,6 +19,7 @@ from ruxa_async.policy.lifecycle import JobState
 from ruxa_async.results import Results
 from ruxa_async.sources import Jobs, named, numbers
 from ruxa_async.tasks import Task
+from ruxa_async.watch import Watch
 from ruxa_async.wire.identity import StableKeys, identify
 
 __all__ = ["Resume", "wanted"]

@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("io",),
     ("births", "lane", "news"),
     ("endings", "outbox"),
-    ("exchange",),
+    ("exchange", "watch"),
     ("follow",),
     ("completions",),
     ("client", "results", "sources"),

@@ -24,10 +24,11 @@ from ruxa_async import (
 from ruxa_async.births import Birth
 from ruxa_async.completions import Completions
 from ruxa_async.endings import Ending
-from ruxa_async.follow import Follower, Watch
+from ruxa_async.follow import Follower
 from ruxa_async.lane import Caller, Lane, NotWantedError
 from ruxa_async.policy.pace import Pacer
 from ruxa_async.testing import FakeRuxa, FakeTransport
+from ruxa_async.watch import Watch
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 

@@ -12,9 +12,10 @@ from attrs import define, field
 from ruxa_async import Pace, Poll, Task, TaskState
 from ruxa_async.births import Birth
 from ruxa_async.endings import Ending
-from ruxa_async.follow import Follower, Watch
+from ruxa_async.follow import Follower
 from ruxa_async.lane import Caller, Lane
 from ruxa_async.policy.pace import Pacer
+from ruxa_async.watch import Watch
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
