@@ -1,7 +1,5 @@
 """MANY TASKS: a window of jobs in flight, each one with an outcome."""
 
-import asyncio
-import math
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -14,21 +12,16 @@ from attrs import evolve
 
 from ruxa_async.callbacks import Callbacks
 from ruxa_async.client import PATIENCE, Ruxa
-from ruxa_async.endings import Ending, broken_off
+from ruxa_async.endings import Ending
 from ruxa_async.errors import (
     ConfigurationError,
-    ConnectError,
-    JournalError,
-    RuxaError,
-    UncertainError,
 )
 from ruxa_async.events import Observer
 from ruxa_async.harvest import Harvest
 from ruxa_async.io.journal import Journal
-from ruxa_async.io.moves import KnownJobError
-from ruxa_async.jobs import Failed, Job, Outcome, Uncertain
-from ruxa_async.lane import Caller, NotWantedError
-from ruxa_async.results import HALTING, Counts, Results
+from ruxa_async.jobs import Job, Outcome
+from ruxa_async.launch import Launch
+from ruxa_async.results import Counts, Results
 from ruxa_async.resume import Resume, wanted
 from ruxa_async.sources import Jobs
 from ruxa_async.tasks import Task
@@ -38,8 +31,6 @@ __all__ = ["Batch"]
 
 #: Tasks in flight where neither the batch nor the pace says how many.
 _MOST_IN_FLIGHT: Final = 10_000
-#: How long a batch that was connected waits for the network to come back, in seconds.
-_OUTAGE: Final = 120.0
 
 
 class Batch:
@@ -96,13 +87,14 @@ class Batch:
         self._resume = (
             None if journal is None else Resume(journal, ruxa, self._results, replay=replay)
         )
+        self._launch = Launch(
+            ruxa, self._results, self._resume, self._callbacks, self._follow, self._halt
+        )
         self._harvest = Harvest(ruxa, self._results, self._resume, download_to, self._halt)
         self._watches: set[Watch] = set()
         self._group: TaskGroup | None = None
         self._pulling: anyio.CancelScope | None = None
         self._handed: Outcome | None = None
-        self._stopped = False
-        self._connected = False
 
     @property
     def counts(self) -> Counts:
@@ -111,7 +103,7 @@ class Batch:
 
     def stop(self) -> None:
         """Start nothing new; what runs is still awaited and handed out."""
-        self._stopped = True
+        self._launch.stopped = True
         self._ruxa.exchange.creates.ask_again()
         if self._pulling is not None:
             self._pulling.cancel()
@@ -133,6 +125,7 @@ class Batch:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        self._launch.leave()
         if kind is None:
             self._acknowledge()
         if self._group is not None:
@@ -177,21 +170,15 @@ class Batch:
             with anyio.CancelScope() as self._pulling:
                 async with aclosing(wanted(self._jobs, self._resume, self._place)) as jobs:
                     async for job, task in jobs:
-                        await self._begin(group, job, task)
+                        self._results.started(job)
+                        if task is None:
+                            await self._launch.begin(group, job)
+                        else:
+                            self._follow(group, job, task)
         except Exception as error:  # noqa: BLE001  # the caller's iterable failed: told when drained
             self._results.halted_by(error)
         finally:
             self._results.close()
-
-    async def _begin(self, group: TaskGroup, job: Job, task: Task | None) -> None:
-        """Follow a job's task; or else send its create, and return when that may leave."""
-        self._results.started(job)
-        if task is not None:
-            self._follow(group, job, task)
-            return
-        admitted = asyncio.Event()
-        group.start_soon(self._run, group, job, admitted)
-        await admitted.wait()
 
     async def _place(self) -> int:
         """Wait for a place, and return how many there are."""
@@ -202,67 +189,6 @@ class Batch:
             with self._ruxa.follower.hurried():
                 await self._results.moved()
         return self._places - self._results.open
-
-    async def _run(self, group: TaskGroup, job: Job, admitted: asyncio.Event) -> None:
-        perhaps = None if self._callbacks is None else f"perhaps {job.key}"
-        caller = Caller(lambda: not self._stopped, admitted.set, perhaps)
-        try:
-            task = await self._create(job, caller)
-        except NotWantedError:
-            self._results.give_back(job)
-        except KnownJobError:
-            await self._met_again(group, job)
-        except (*HALTING, ConfigurationError, JournalError) as error:
-            self._results.give_back(job)
-            self._halt(error)
-        except UncertainError as error:
-            await self._lost(group, job, error)
-        except RuxaError as error:
-            self._results.deliver(Failed(job, error))
-        except Exception as error:  # noqa: BLE001  # nobody foresaw it: it may have been sent
-            self._results.deliver(Uncertain(job, broken_off(error)))
-            self._halt(error)
-        else:
-            self._connected = True
-            self._follow(group, job, task)
-        finally:
-            admitted.set()
-            if perhaps is not None:
-                self._ruxa.exchange.creates.forget(perhaps)
-
-    async def _lost(self, group: TaskGroup, job: Job, error: UncertainError) -> None:
-        """Wait for the callback of a create whose answer was lost: it names the task."""
-        task = None if self._callbacks is None else await self._callbacks.found(job)
-        if task is None:
-            self._results.deliver(Uncertain(job, error))
-        else:
-            self._follow(group, job, task)
-
-    async def _met_again(self, group: TaskGroup, job: Job) -> None:
-        """Do what the journal says of a job that was taken for a new one."""
-        self._results.withdraw(job)
-        try:
-            task = None if self._resume is None else await self._resume.meet(job)
-        except JournalError as error:
-            self._halt(error)
-            return
-        if task is not None:
-            await self._begin(group, job, task)
-
-    async def _create(self, job: Job, caller: Caller) -> Task:
-        """Create, and wait out an outage of the network where there was a network before."""
-        create = self._ruxa.exchange.create
-        url = None if self._callbacks is None else self._callbacks.url(job)
-        record = None if self._journal is None else self._journal.moves.record(job)
-        began = math.inf
-        while True:
-            try:
-                return await create(job.recipe, url, caller=caller, record=record)
-            except ConnectError:
-                now = anyio.current_time()
-                began = min(began, now)
-                if not self._connected or now - began > _OUTAGE:
-                    raise
 
     def _halt(self, error: Exception) -> None:
         self._results.halted_by(error)

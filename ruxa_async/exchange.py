@@ -1,17 +1,14 @@
 """ONE REQUEST: paced, sent, and repeated while that makes sense and cannot cost twice."""
 
-import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
-import anyio
 from attrs import frozen
 
 from ruxa_async.births import Births
 from ruxa_async.catalog import Recipe
 from ruxa_async.errors import (
-    ConfigurationError,
     ConnectError,
     PayloadError,
     RateLimitError,
@@ -26,8 +23,9 @@ from ruxa_async.io.transport import Transport
 from ruxa_async.lane import Caller, Lane, NotWantedError
 from ruxa_async.outbox import Outbox, Record
 from ruxa_async.policy.pace import Pace, Pacer
-from ruxa_async.policy.retry import Retry, RetryBudget
+from ruxa_async.policy.retry import Retry
 from ruxa_async.tasks import Task
+from ruxa_async.turns import LONGEST_RETRY_AFTER, Turn, Turns
 from ruxa_async.wire.answers import read_create, read_other, read_query
 from ruxa_async.wire.endpoints import Endpoints
 from ruxa_async.wire.hints import read_hint
@@ -35,8 +33,6 @@ from ruxa_async.wire.messages import Request, Response
 
 __all__ = ["Exchange"]
 
-#: A longer ``Retry-After`` than this is not waited out: the error says when to come back.
-LONGEST_RETRY_AFTER = 300.0
 _ANYBODY: Final = Caller()
 
 
@@ -78,10 +74,8 @@ class Exchange:
         self.queries: Lane = Lane(Pacer(Pace.per_second(queries_per_second)))
         self._endpoints = endpoints
         self._transport = transport
-        self._retry = retry
-        self._budget = RetryBudget(retry.budget)
+        self._turns = Turns(retry)
         self._observe = observe
-        self._closed = False
         self._outbox = Outbox(observe, self.creates.forget)
         #: What was created in the last two minutes.
         self.births: Births = Births()
@@ -93,6 +87,7 @@ class Exchange:
         *,
         caller: Caller = _ANYBODY,
         record: Record | None = None,
+        admitted: float | None = None,
     ) -> Task:
         """Create a task; its place in the lane stays taken until ``creates.finished``.
 
@@ -103,6 +98,8 @@ class Exchange:
             callback_url: where Ruxa should tell that it has ended.
             caller: who asks.
             record: where its life is written down, before and after each time it is sent.
+            admitted: the moment of `admit`, which was awaited before; this coroutine is then one
+                that was handed to `own`, so that nobody cancels it.
 
         Raises:
             JournalError: it could not be noted that it leaves, so it was not sent.
@@ -112,9 +109,15 @@ class Exchange:
             UncertainError: sent, outcome unknown.
             ResponseError: Ruxa said no.
         """
-        request = self._endpoints.create(recipe, callback_url)
+        try:
+            request = self._endpoints.create(recipe, callback_url)
+        except BaseException:
+            if admitted is not None:
+                self.creates.lost(admitted)
+            raise
         is_told = callback_url is not None
         born = partial(self.births.add, kind=recipe.kind, called_back=is_told)
+        send = self._outbox.send if admitted is None else self._outbox.noted
 
         async def prepare() -> None:
             if record is not None:
@@ -125,10 +128,38 @@ class Exchange:
 
         async def attempt(sent_at: float, pause: float) -> Task:
             ask = _Ask(self.creates, request, read_create, prepare, caller)
-            work = self._attempt(ask, sent_at, pause)
-            return await self._outbox.send(work, born, record)
+            return await send(self._attempt(ask, sent_at, pause), born, record)
 
-        return await self._repeated(self.creates, attempt, worth=(ConnectError,), caller=caller)
+        turn = Turn(self.creates, caller, (ConnectError,), admitted)
+        return await self._turns.repeated(turn, attempt)
+
+    async def admit(self, caller: Caller) -> float:
+        """Wait until a create may leave, and return the moment: it counts as sent from here on.
+
+        Args:
+            caller: who asks.
+
+        Raises:
+            NotWantedError: the caller changed its mind.
+            ConfigurationError: the client was closed.
+        """
+        return await self._turns.wait(Turn(self.creates, caller))
+
+    def own(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine that ends by itself; the client awaits it before it is closed.
+
+        Args:
+            work: sends a create that was admitted.
+        """
+        self._outbox.own(work)
+
+    def left_alone(self, ending: Task | Exception) -> None:
+        """Tell what became of a create whose caller has gone.
+
+        Args:
+            ending: its task, or what came instead.
+        """
+        self._outbox.left_alone(ending)
 
     async def query(self, task_id: str, caller: Caller = _ANYBODY, *, patient: bool = True) -> Task:
         """Ask for a task.
@@ -159,13 +190,13 @@ class Exchange:
             self._tell(EventKind.QUERIED, task_id)
             return task
 
-        self._budget.earn()
-        worth = _TRANSIENT if patient else ()
-        return await self._repeated(self.queries, attempt, worth=worth, caller=caller)
+        self._turns.earn()
+        turn = Turn(self.queries, caller, _TRANSIENT if patient else ())
+        return await self._turns.repeated(turn, attempt)
 
     async def other(self, method: str, path: str, body: Any = None) -> Any:
         """Send anything else, once, and return the ``data`` of its answer."""
-        self._check_open()
+        self._turns.check_open()
         response = await self._transport.send(self._endpoints.other(method, path, body))
         return read_other(self._endpoints.clean(response))
 
@@ -174,52 +205,10 @@ class Exchange:
 
         Each is bounded by its timeout; where even this wait is cancelled, they are cut off.
         """
-        self._closed = True
+        self._turns.closed = True
         for lane in (self.creates, self.queries):
             lane.ask_again()
         await self._outbox.finish()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ConfigurationError("This client is closed; make a new one.")
-
-    async def _repeated(
-        self,
-        lane: Lane,
-        attempt: Callable[[float, float], Awaitable[Task]],
-        *,
-        worth: tuple[type[RuxaError], ...],
-        caller: Caller = _ANYBODY,
-    ) -> Task:
-        failures, first = 0, False
-        wanted = caller.wanted
-        caller = Caller(lambda: not self._closed and wanted(), caller.on_admitted)
-        while True:
-            try:
-                sent_at = await lane.admit(caller, first=first)
-            except NotWantedError:
-                self._check_open()
-                raise
-            pause = self._retry.wait(failures + 1, random.random())  # noqa: S311  # no secret
-            try:
-                return await attempt(sent_at, pause or self._retry.wait_initial)
-            except RateLimitError as error:
-                if (error.retry_after or 0.0) > LONGEST_RETRY_AFTER:
-                    raise
-            except worth as error:
-                if pause is None or not await self._paused(error, pause):
-                    raise
-                failures += 1
-            first = True
-
-    async def _paused(self, error: RuxaError, pause: float) -> bool:
-        """Wait before a repeat; False: there is nothing left to spend on it."""
-        if isinstance(error, ConnectError):
-            return True  # the gate of the lane, shut by this failure, makes everybody wait
-        if not self._budget.spend():
-            return False
-        await anyio.sleep(pause)
-        return True
 
     async def _attempt(self, ask: "_Ask", sent_at: float, pause: float) -> Task:
         """Send once; whatever happens, the lane hears how it ended."""

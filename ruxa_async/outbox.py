@@ -65,7 +65,15 @@ class Outbox:
             born: told the id of the task, once that is written down.
             record: where its life is written down.
         """
-        return await self._sending.heard_out(self._noted(work, born, record), self._left_alone)
+        return await self._sending.heard_out(self.noted(work, born, record), self._gone)
+
+    def own(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine that sends a create and ends by itself.
+
+        Args:
+            work: nobody but this outbox knows its task, so nobody cancels it.
+        """
+        self._sending.start(work)
 
     async def finish(self) -> None:
         """Wait for the answers to all creates; where even that is cancelled, they are cut off."""
@@ -74,10 +82,16 @@ class Outbox:
         finally:
             await self._sending.cancel()
 
-    async def _noted(
+    async def noted(
         self, work: Awaitable[Task], born: Callable[[str], None], record: Record | None
     ) -> Task:
-        """Write down and tell what became of a create, in this order."""
+        """Write down and tell what became of a create, in this order.
+
+        Args:
+            work: sends it, once, in a task that nobody cancels.
+            born: told the id of the task, once that is written down.
+            record: where its life is written down.
+        """
         try:
             task = await work
         except asyncio.CancelledError:
@@ -101,18 +115,29 @@ class Outbox:
             event = next(event for cause, event in _EVENTS if isinstance(error, cause))
             self._tell(event, known.task_id, known)
 
-    def _left_alone(self, sending: asyncio.Task[Task]) -> None:
-        if sending.cancelled():  # before its first step: nothing was sent
-            return
-        error = sending.exception()
-        if error is None:
-            task = sending.result()
-            self._orphaned(task.id)
-            _logger.warning("task %s was created for a caller that was cancelled: it runs", task.id)
-            self._tell(EventKind.CREATE_ORPHANED, task.id)
-        elif not isinstance(error, _UNSENT):
-            _logger.warning("a create whose caller was cancelled: %s", error)
-            known = error if isinstance(error, RuxaError) else None
+    def _gone(self, sending: asyncio.Task[Task]) -> None:
+        if not sending.cancelled():  # otherwise before its first step: nothing was sent
+            error = sending.exception()
+            if not isinstance(error, BaseException):
+                self.left_alone(sending.result())
+            elif isinstance(error, Exception):
+                self.left_alone(error)
+
+    def left_alone(self, ending: Task | Exception) -> None:
+        """Tell what became of a create whose caller has gone.
+
+        Args:
+            ending: its task, or what came instead.
+        """
+        if isinstance(ending, Task):
+            self._orphaned(ending.id)
+            _logger.warning(
+                "task %s was created for a caller that was cancelled: it runs", ending.id
+            )
+            self._tell(EventKind.CREATE_ORPHANED, ending.id)
+        elif not isinstance(ending, _UNSENT):
+            _logger.warning("a create whose caller was cancelled: %s", ending)
+            known = ending if isinstance(ending, RuxaError) else None
             self._tell(EventKind.CREATE_ORPHANED, known.task_id if known else None, known)
 
     def _tell(

@@ -15,6 +15,7 @@ from ruxa_async.errors import JournalError, RuxaError, TaskError
 from ruxa_async.io.entries import Entry, outcome_of
 from ruxa_async.io.journal import Journal
 from ruxa_async.jobs import Failed, Job, Outcome, Succeeded
+from ruxa_async.outbox import Record
 from ruxa_async.policy.lifecycle import JobState
 from ruxa_async.results import Results
 from ruxa_async.sources import Jobs, named, numbers
@@ -109,6 +110,14 @@ class Resume:
         self._unmet -= sum(entry.created_at < self._began for entry in found.values())
         entries = [found.get(job.key) for job in page]
         return list(zip(page, entries, busy, strict=True))
+
+    def record(self, job: Job) -> Record:
+        """Return where the life of a job's create is written down.
+
+        Args:
+            job: that is to be sent.
+        """
+        return self._journal.moves.record(job)
 
     async def meet(self, job: Job) -> Task | None:
         """Return the task of a job that turned out to be known, if it is to be followed.

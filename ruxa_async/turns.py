@@ -1,0 +1,114 @@
+"""ONE TURN AFTER THE OTHER: a request waits for its turn, and for another where that may help."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio
+from attrs import frozen
+
+from ruxa_async.errors import ConfigurationError, ConnectError, RateLimitError, RuxaError
+from ruxa_async.lane import Caller, Lane, NotWantedError
+from ruxa_async.policy.retry import Retry, RetryBudget
+from ruxa_async.tasks import Task
+
+__all__ = ["LONGEST_RETRY_AFTER", "Turn", "Turns"]
+
+#: A longer ``Retry-After`` than this is not waited out: the error says when to come back.
+LONGEST_RETRY_AFTER: Final = 300.0
+
+
+@frozen
+class Turn:
+    """Who stands in which line, and what is worth standing there again."""
+
+    lane: Lane
+    caller: Caller
+    worth: tuple[type[RuxaError], ...] = ()
+    #: When it was its turn the first time, if that is over.
+    admitted: float | None = None
+
+
+class Turns:
+    """Repeats requests while that makes sense.
+
+    Args:
+        retry: when to repeat what brought no answer.
+    """
+
+    def __init__(self, retry: Retry) -> None:
+        self._retry = retry
+        self._budget = RetryBudget(retry.budget)
+        #: Whether nothing more is sent.
+        self.closed: bool = False
+
+    def earn(self) -> None:
+        """Note a request whose repeats the budget pays for."""
+        self._budget.earn()
+
+    def check_open(self) -> None:
+        """Make sure that something may still be sent.
+
+        Raises:
+            ConfigurationError: the client was closed.
+        """
+        if self.closed:
+            raise ConfigurationError("This client is closed; make a new one.")
+
+    async def repeated(
+        self, turn: Turn, attempt: Callable[[float, float], Awaitable[Task]]
+    ) -> Task:
+        """Return what an attempt brings, the first or a later one.
+
+        Args:
+            turn: where to wait for it.
+            attempt: sends once; told when it was its turn, and how long everybody has to wait
+                should no connection come about.
+
+        Raises:
+            RuxaError: what the last attempt brought.
+            NotWantedError: the caller changed its mind.
+        """
+        failures, sent_at, first = 0, turn.admitted, False
+        while True:
+            if sent_at is None:
+                sent_at = await self.wait(turn, first=first)
+            pause = self._retry.wait(failures + 1, random.random())  # noqa: S311  # no secret
+            try:
+                return await attempt(sent_at, pause or self._retry.wait_initial)
+            except RateLimitError as error:
+                if (error.retry_after or 0.0) > LONGEST_RETRY_AFTER:
+                    raise
+            except turn.worth as error:
+                if pause is None or not await self._paused(error, pause):
+                    raise
+                failures += 1
+            first, sent_at = True, None
+
+    async def wait(self, turn: Turn, *, first: bool = False) -> float:
+        """Wait until it is somebody's turn, and return the moment: it counts as sent from then on.
+
+        Args:
+            turn: whose, and where.
+            first: at the head of the line instead of its end.
+
+        Raises:
+            NotWantedError: the caller changed its mind.
+            ConfigurationError: the client was closed.
+        """
+        wanted = turn.caller.wanted
+        caller = Caller(lambda: not self.closed and wanted(), turn.caller.on_admitted)
+        try:
+            return await turn.lane.admit(caller, first=first)
+        except NotWantedError:
+            self.check_open()
+            raise
+
+    async def _paused(self, error: RuxaError, pause: float) -> bool:
+        """Wait before a repeat; False: there is nothing left to spend on it."""
+        if isinstance(error, ConnectError):
+            return True  # the gate of the lane, shut by this failure, makes everybody wait
+        if not self._budget.spend():
+            return False
+        await anyio.sleep(pause)
+        return True
