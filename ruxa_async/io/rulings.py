@@ -6,6 +6,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from ruxa_async.errors import JournalError
+from ruxa_async.io.entries import Entry
 from ruxa_async.io.moves import Moves
 from ruxa_async.policy.lifecycle import IllegalMoveError, JobState, Move, after
 from ruxa_async.tasks import Task
@@ -33,6 +34,8 @@ class Rulings:
         self._moves = moves
         #: One word at a time: each job is looked up before it is moved.
         self._ruling = asyncio.Lock()
+        #: Tasks that callbacks name just now, and for which jobs.
+        self._adopting: dict[str, str] = {}
 
     async def adopt(self, key: str, task_id: str) -> None:
         """Say which task an uncertain job became.
@@ -99,29 +102,47 @@ class Rulings:
         Raises:
             JournalError: there is no such job, or nothing can be written.
         """
-        found = False
+        moved = None
         if self._moves.state(key) is not JobState.RUNNING:
-            async with self._ruling:
-                found = await self._find(key, task)
-        # Behind the move: were it noted alone, a second delivery would not bring that.
+            known = await self._related(key, task.id)
+            # No wait from here to the move: what was read holds, beside what moves already.
+            moved = self._found(key, task, known)
         note = self._store.note_delivery(delivery_id, key, task.id, task.state.value)
-        await self._moves.commits.add(note)
-        return found
+        noted = self._moves.commits.add(note)
+        if moved is not None:
+            await moved
+        await noted
+        return moved is not None
 
-    async def _find(self, key: str, task: Task) -> bool:
-        state = await self._state(key)
+    async def _related(self, key: str, task_id: str) -> list[Entry]:
+        """Return the entries of a key, and those that have a task."""
+        while True:
+            known = await self._store.related(key, task_id)
+            sending = any(e.key == key and e.state is JobState.SENDING for e in known)
+            if self._moves.state(key) is not None or not sending:
+                return known
+            # What is being sent is dealt with: its answer was written while we read.
+
+    def _found(self, key: str, task: Task, known: list[Entry]) -> "asyncio.Future[None] | None":
+        """Move a job whose task a callback names; what is returned is done once it is committed."""
+        state = self._moves.state(key) or next((e.state for e in known if e.key == key), None)
+        if state is None:
+            raise self._unknown(key)
         if state not in {JobState.SENDING, JobState.UNCERTAIN}:
-            return False
-        other = await self._holder(task.id, key)
+            return None
+        holders = [entry.key for entry in known if entry.task_id == task.id and entry.key != key]
+        other = self._adopting.get(task.id) or next(iter(holders), None)
         if other is not None:
             _logger.warning(
                 "a callback names task %s for job %s, but that is job %s's", task.id, key, other
             )
-            return False
+            return None
+        self._adopting[task.id] = key
         self._moves.take_on(key, state)
         move = Move.ACCEPT if state is JobState.SENDING else Move.ADOPT
-        await self._moves.move(key, move, task_id=task.id)
-        return True
+        moved = self._moves.move(key, move, task_id=task.id)
+        moved.add_done_callback(lambda _: self._adopting.pop(task.id))
+        return moved
 
     async def _holder(self, task_id: str, key: str) -> str | None:
         """Return another job than `key` that has a task."""
@@ -134,6 +155,9 @@ class Rulings:
         if state is None:
             found = await self._store.find([key])
             if not found:
-                raise JournalError(f"There is no job {key} in {self._store.database.place.shown}.")
+                raise self._unknown(key)
             state = self._moves.state(key) or found[0].state  # it may have moved meanwhile
         return state
+
+    def _unknown(self, key: str) -> JournalError:
+        return JournalError(f"There is no job {key} in {self._store.database.place.shown}.")

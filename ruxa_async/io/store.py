@@ -62,6 +62,12 @@ class Store:
         """Return the entries that have a task."""
         return await self._entries(select(job).where(job.c.task_id == task_id))
 
+    async def related(self, key: str, task_id: str) -> list[Entry]:
+        """Return the entries of a key, and those that have a task."""
+        return await self._entries(
+            select(job).where((job.c.key == key) | (job.c.task_id == task_id))
+        )
+
     async def page(self, start: str, state: JobState | None, most: int) -> list[Entry]:
         """Return the entries behind a key, in the order of their keys."""
         query = select(job).where(job.c.key > start).order_by(job.c.key).limit(most)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
@@ -29,16 +28,14 @@ class Handlers:
 
     def __init__(self) -> None:
         self._handlers: dict[bool, list[Handler]] = {False: [], True: []}
-        self._queue: deque[Task] = deque()
+        self._queue: asyncio.Queue[Task] = asyncio.Queue()
         self._busy: dict[int, Task] = {}
-        self._news = asyncio.Event()
-        self._idle = asyncio.Event()
         self._owned = OwnedTasks()
 
     @property
     def waiting(self) -> int:
         """How many tasks wait for their handlers."""
-        return len(self._queue)
+        return self._queue.qsize()
 
     def add(self, handler: Handler, *, failed: bool) -> Handler:
         """Add a handler, and return it.
@@ -61,18 +58,16 @@ class Handlers:
             task: that has ended.
         """
         if self._handlers[task.state is TaskState.FAIL]:
-            self._queue.append(task)
-            self._news.set()
+            self._queue.put_nowait(task)
 
     async def finish(self) -> None:
         """Let what waits be handled, for a while; what is not is logged, never lost silently."""
         with anyio.move_on_after(_GRACE):
-            while self._queue or self._busy:
-                self._idle.clear()
-                await self._idle.wait()
-        left = [*self._busy.values(), *self._queue]
+            await self._queue.join()
+        left = [*self._busy.values()]
         await self._owned.cancel()
-        self._queue.clear()
+        while not self._queue.empty():
+            left.append(self._queue.get_nowait())
         for task in left:
             _logger.error("task %s has ended, but its handler has not: the receiver left", task.id)
 
@@ -83,13 +78,10 @@ class Handlers:
 
     async def _work(self, number: int) -> None:
         while True:
-            while not self._queue:
-                self._news.clear()
-                await self._news.wait()
-            task = self._busy[number] = self._queue.popleft()
+            task = self._busy[number] = await self._queue.get()
             await self._handle(task)
             del self._busy[number]
-            self._idle.set()
+            self._queue.task_done()
 
     async def _handle(self, task: Task) -> None:
         for handler in self._handlers[task.state is TaskState.FAIL]:

@@ -12,6 +12,7 @@ import anyio
 from attrs import evolve
 
 from ruxa_async.errors import ConfigurationError, JournalError, RuxaError, SignatureError
+from ruxa_async.io import clock
 from ruxa_async.io.inbox import Inbox
 from ruxa_async.io.journal import Journal
 from ruxa_async.io.owned import OwnedTasks
@@ -128,7 +129,7 @@ class Receiver:
             query: of its URL, without the question mark.
             now: Unix time in seconds.
         """
-        return self._trust.judge(headers, body, query, now)
+        return refused_unread(headers) or self._trust.judge(headers, body, query, now)
 
     async def serve(self, headers: Mapping[str, str], query: str, read: Read) -> Reply:
         """Read a delivery, note it, and return the answer, within 4.5 s.
@@ -138,19 +139,17 @@ class Receiver:
             query: of its URL, without the question mark.
             read: returns the next part of its body; nothing at its end.
         """
-        refusal = refused_unread(headers, 0)
+        refusal = refused_unread(headers)
         if refusal is not None:
             return self._refused(refusal)
-        body, deadline = bytearray(), anyio.current_time() + _PATIENCE
-        with anyio.move_on_at(deadline) as scope:
-            while part := await read():
-                body += part
-                if len(body) > BODY_LIMIT:
-                    break
-        if scope.cancelled_caught:
-            return self._refused(Reply(408, "Its body did not come within 4.5 s."))
-        patience = deadline - anyio.current_time()
-        return await self.handle(headers, bytes(body), query, patience=patience)
+        body, deadline = bytearray(), clock.now() + _PATIENCE
+        try:
+            async with asyncio.timeout_at(deadline):
+                while len(body) <= BODY_LIMIT and (part := await read()):
+                    body += part
+        except TimeoutError:
+            return self._refused(Reply(408, f"Its body did not come within {_PATIENCE:g} s."))
+        return await self.handle(headers, bytes(body), query, patience=deadline - clock.now())
 
     async def handle(
         self, headers: Mapping[str, str], body: bytes, query: str, *, patience: float = _PATIENCE

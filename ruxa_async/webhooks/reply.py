@@ -18,6 +18,8 @@ __all__ = ["BODY_LIMIT", "Reply", "Trust"]
 
 #: The longest body that is read, in bytes.
 BODY_LIMIT: Final = 256 * 1024
+#: No length that is read has more digits.
+_DIGITS: Final = 9
 #: What the body may be said to be; nobody documents what Ruxa says.
 _TYPES: Final = ("json", "text/plain", "application/octet-stream")
 
@@ -52,6 +54,9 @@ class Reply:
         return {"Content-Type": "text/plain; charset=utf-8", **again}
 
 
+TOO_LONG: Final = Reply(413, f"The body is longer than {BODY_LIMIT} bytes.")
+
+
 @frozen
 class Trust:
     """Whom to believe: deliveries to a URL that we signed, or signed by the service itself.
@@ -72,14 +77,13 @@ class Trust:
         """Return what a delivery says and how far it can be trusted, or why it is refused.
 
         Args:
-            headers: of the delivery.
+            headers: of the delivery, which say nothing that it is refused for unread.
             body: its raw bytes.
             query: of its URL, without the question mark.
             now: Unix time in seconds.
         """
-        refusal = refused_unread(headers, len(body))
-        if refusal is not None:
-            return refusal
+        if len(body) > BODY_LIMIT:
+            return TOO_LONG
         try:
             key = self._verify(headers, body, query, now)
             task = read_callback(body)
@@ -103,16 +107,15 @@ class Trust:
         return key
 
 
-def refused_unread(headers: Mapping[str, str], length: int) -> Reply | None:
+def refused_unread(headers: Mapping[str, str]) -> Reply | None:
     """Return why a delivery is refused before its body is looked at, if it is.
 
     Args:
         headers: of the delivery.
-        length: of its body, as far as it is known, in bytes.
     """
     said = header(headers, "Content-Length") or ""
-    if max(length, int(said) if said.isdecimal() else 0) > BODY_LIMIT:
-        return Reply(413, f"The body is longer than {BODY_LIMIT} bytes.")
+    if said.isdecimal() and (len(said) > _DIGITS or int(said) > BODY_LIMIT):
+        return TOO_LONG
     encoding = header(headers, "Content-Encoding") or "identity"
     if encoding.strip().lower() != "identity":
         return Reply(415, f"The body is encoded ({encoding:.20}): what is signed are plain bytes.")
