@@ -5,7 +5,6 @@ import logging
 import os
 import secrets
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -96,7 +95,7 @@ class Ruxa:
         )
         #: Asks for all tasks that anybody waits for.
         self.follower: Follower = Follower(
-            partial(self.exchange.query, patient=False), poll, self.exchange.creates, inbox
+            self.exchange.admit_query, self.exchange.follow, poll, self.exchange.creates, inbox
         )
         options = getattr(self._transport, "options", None)
         self._downloads = Downloads(timeouts, options)

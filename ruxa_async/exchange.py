@@ -145,6 +145,10 @@ class Exchange:
         """
         return await self._turns.wait(Turn(self.creates, caller))
 
+    async def admit_query(self, caller: Caller) -> float:
+        """Wait until a query may leave; see `admit`."""
+        return await self._turns.wait(Turn(self.queries, caller))
+
     def own(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine that ends by itself; the client awaits it before it is closed.
 
@@ -161,25 +165,37 @@ class Exchange:
         """
         self._outbox.left_alone(ending)
 
-    async def query(self, task_id: str, caller: Caller = _ANYBODY, *, patient: bool = True) -> Task:
-        """Ask for a task.
+    async def query(self, task_id: str) -> Task:
+        """Ask for a task, again while what goes wrong is transient and the budget lasts.
 
         Args:
             task_id: of any task.
-            caller: who asks.
-            patient: ask again while it is transient and the budget lasts (429: always).
 
         Raises:
             ResponseError: Ruxa said no.
             TransportError: no usable answer came.
             PayloadError: the answer cannot be read.
         """
-        request = self._endpoints.query(task_id)
+        return await self._query(task_id, Turn(self.queries, _ANYBODY, _TRANSIENT))
 
-        def read(response: Response) -> Task:
-            return read_query(response, task_id)
+    async def follow(self, task_id: str, caller: Caller, admitted: float) -> Task:
+        """Ask for a task once, but again after a refusal (429).
 
-        ask = _Ask(self.queries, request, read)
+        Args:
+            task_id: of any task.
+            caller: who asks.
+            admitted: the moment of `admit_query`, which was awaited before.
+
+        Raises:
+            NotWantedError: the caller changed its mind.
+            RuxaError: as by `query`.
+        """
+        return await self._query(task_id, Turn(self.queries, caller, (), admitted))
+
+    async def _query(self, task_id: str, turn: Turn) -> Task:
+        ask = _Ask(
+            self.queries, self._endpoints.query(task_id), partial(read_query, task_id=task_id)
+        )
 
         async def attempt(sent_at: float, pause: float) -> Task:
             try:
@@ -191,7 +207,6 @@ class Exchange:
             return task
 
         self._turns.earn()
-        turn = Turn(self.queries, caller, _TRANSIENT if patient else ())
         return await self._turns.repeated(turn, attempt)
 
     async def other(self, method: str, path: str, body: Any = None) -> Any:

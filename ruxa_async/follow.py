@@ -32,6 +32,8 @@ _logger = logging.getLogger("ruxa_async")
 
 #: Queries that may be out at once.
 _POLLERS = 128
+#: Queries that leave before others have their turn, where nothing makes them wait.
+_AT_ONCE = 16
 
 
 class Follower:
@@ -40,7 +42,8 @@ class Follower:
     Waiting costs an entry in the agenda, not a coroutine; what runs beside it ends with `aclose`.
 
     Args:
-        query: asks for one task, once, as the caller it is given.
+        admit: waits until a caller's query may leave, and returns the moment.
+        query: asks for one task, as the caller it is given, which was admitted at a moment.
         poll: how often.
         lane: of the creates; a task that is watched takes a place in it.
         inbox: tells of tasks before they are asked for, if any does.
@@ -48,11 +51,13 @@ class Follower:
 
     def __init__(
         self,
-        query: Callable[[str, Caller], Awaitable[Task]],
+        admit: Callable[[Caller], Awaitable[float]],
+        query: Callable[[str, Caller, float], Awaitable[Task]],
         poll: Poll,
         lane: Lane,
         inbox: Inbox | None = None,
     ) -> None:
+        self._admit = admit
         self._query = query
         self._poll = poll
         self._lane = lane
@@ -97,23 +102,23 @@ class Follower:
         watch = Watch(task, on_end, born, durations, now + timeout, called_back=called_back)
         self._watches.add(watch)
         self._lane.running.add(task.id)
+        if watch.deadline < math.inf:
+            if watch.deadline < self._deadlines.next_due():
+                self._sooner.set()
+            self._deadlines.put(watch, watch.deadline)
         known = self._news.add(task.id, watch)
         if known is None:
             self._put(watch, now if birth is None else born + self._gap(watch))
         else:
             # Not at once: whoever follows must know the watch before it hears of its end.
             asyncio.get_running_loop().call_soon(self._see, watch, known)
-        if watch.deadline < math.inf:
-            if watch.deadline < self._deadlines.next_due():
-                self._sooner.set()
-            self._deadlines.put(watch, watch.deadline)
         self._start()
         return watch
 
     def _start(self) -> None:
         if not self._running:
             self._running = True
-            for work in (self._run(), self._expire()):
+            for work in (self._expire(), self._run()):
                 self._owned.start(work)
 
     def _told(self, watch: Watch, task: Task) -> None:
@@ -191,14 +196,24 @@ class Follower:
         self._changed.set()
 
     async def _run(self) -> None:
+        """Let one query at a time wait for its turn: so the next is chosen as late as can be."""
         places = asyncio.Semaphore(_POLLERS)
         while True:
-            # One query at a time waits for its turn, so that the next is chosen as late as can be.
-            await places.acquire()
-            door = asyncio.Event()
-            asking = self._owned.start(self._ask(await self._next(), door))
-            asking.add_done_callback(partial(_asked, places, door))
-            await door.wait()
+            for _ in range(_AT_ONCE):
+                await places.acquire()
+                await self._ask_next(places)
+            await asyncio.sleep(0)
+
+    async def _ask_next(self, places: asyncio.Semaphore) -> None:
+        watch = await self._next()
+        caller = Caller(partial(self._watches.__contains__, watch))
+        try:
+            admitted = await self._admit(caller)
+        except NotWantedError:
+            places.release()
+        else:
+            asking = self._owned.start(self._ask(watch, caller, admitted))
+            asking.add_done_callback(lambda _: places.release())
 
     async def _next(self) -> Watch:
         """Wait for a task that should be asked for."""
@@ -223,11 +238,10 @@ class Follower:
             with anyio.move_on_after(self._deadlines.next_due() - now):
                 await self._sooner.wait()
 
-    async def _ask(self, watch: Watch, door: asyncio.Event) -> None:
+    async def _ask(self, watch: Watch, caller: Caller, admitted: float) -> None:
         """Ask for a task once; whatever comes of it, it is asked for again or its watch ends."""
-        caller = Caller(wanted=lambda: watch in self._watches, on_admitted=door.set)
         try:
-            task = await self._query(watch.task.id, caller)
+            task = await self._query(watch.task.id, caller, admitted)
         except NotWantedError:
             return
         except RuxaError as error:
@@ -250,8 +264,3 @@ class Follower:
                 watch.on_end(watch, ending)
             except Exception:
                 _logger.exception("nobody could be told how task %s ended", watch.task.id)
-
-
-def _asked(places: asyncio.Semaphore, door: asyncio.Event, _: object) -> None:
-    places.release()
-    door.set()

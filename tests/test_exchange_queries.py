@@ -16,6 +16,7 @@ from ruxa_async.errors import (
     ServerError,
     TransportError,
 )
+from ruxa_async.lane import Caller
 from ruxa_async.policy.retry import Retry
 from ruxa_async.tasks import TaskState
 from ruxa_async.wire.messages import Response
@@ -49,7 +50,7 @@ async def test_an_impatient_query_is_not_repeated(fault: Answer) -> None:
     """Whoever asks again by himself is told at once."""
     made, transport = exchange(fault)
     with pytest.raises(RuxaError):
-        await made.query("t1", patient=False)
+        await made.follow("t1", Caller(), await made.admit_query(Caller()))
     assert len(transport.requests) == 1
     assert made.queries.in_flight == 0
 

@@ -40,10 +40,12 @@ class _Desk:
     asked: list[str] = field(factory=list)
     answers: dict[str, "asyncio.Future[TaskState]"] = field(factory=dict)
 
-    async def __call__(self, task_id: str, caller: Caller) -> Task:
+    async def admit(self, caller: Caller) -> float:
         if not caller.wanted():
             raise NotWantedError
-        caller.on_admitted()
+        return anyio.current_time()
+
+    async def query(self, task_id: str, _: Caller, _admitted: float) -> Task:
         self.asked.append(task_id)
         self.answers[task_id] = asyncio.get_running_loop().create_future()
         return Task(task_id, await self.answers[task_id])
@@ -66,7 +68,7 @@ class _Setting:
 @pytest_asyncio.fixture
 async def setting() -> AsyncIterator[_Setting]:
     desk, lane = _Desk(), Lane(Pacer(Pace()))
-    made = _Setting(desk, lane, Follower(desk, Poll(), lane))
+    made = _Setting(desk, lane, Follower(desk.admit, desk.query, Poll(), lane))
     yield made
     await made.follower.aclose()
     assert lane.in_flight == 0
