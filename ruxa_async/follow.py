@@ -73,6 +73,8 @@ class Follower:
         self._deadlines: Agenda[Watch] = Agenda()
         self._sooner = asyncio.Event()
         self._running = False
+        #: Whether nobody is asked for any more.
+        self.closed: bool = False
 
     def __len__(self) -> int:
         """How many tasks are watched."""
@@ -108,7 +110,8 @@ class Follower:
             self._deadlines.put(watch, watch.deadline)
         known = self._news.add(task.id, watch)
         if known is None:
-            self._put(watch, now if birth is None else born + self._gap(watch))
+            since = now if called_back else born
+            self._put(watch, now if birth is None else since + self._gap(watch))
         else:
             # Not at once: whoever follows must know the watch before it hears of its end.
             asyncio.get_running_loop().call_soon(self._see, watch, known)
@@ -144,8 +147,14 @@ class Follower:
                 agenda.discard(watch)
             self._lane.finished(watch.task.id)
 
+    @property
+    def relies_on_callbacks(self) -> bool:
+        """Whether callbacks have come, as far as any were expected."""
+        return self._reliance.holds
+
     async def aclose(self) -> None:
         """Stop asking; whoever still waits is told so."""
+        self.closed = True
         self._news.close()
         await self._owned.cancel()
         self._running = False

@@ -75,8 +75,11 @@ class Launch:
             group: waits for what callbacks say.
             job: that was started.
         """
-        perhaps = None if self._callbacks is None else _perhaps(job)
-        caller = Caller(lambda: not self.stopped, perhaps=perhaps)
+        caller = Caller(lambda: not self.stopped)
+        if (callbacks := self._callbacks) is not None:
+            # A create that a callback tells of need not be repeated.
+            wanted = lambda: not self.stopped and callbacks.known(job) is None  # noqa: E731
+            caller = Caller(wanted, perhaps=self._perhaps_name(job))
         try:
             admitted = await self._ruxa.exchange.admit(caller)
         except NotWantedError:
@@ -127,9 +130,13 @@ class Launch:
                     raise
 
     async def _came_to_nothing(self, group: TaskGroup, job: Job, error: Exception) -> None:
+        task = None if self._callbacks is None else self._callbacks.known(job)
         if self._left:
-            self._ruxa.exchange.left_alone(error)
+            self._ruxa.exchange.left_alone(task or error)
             self._let_go(job)
+        elif task is not None:  # whatever the answer says: a callback came before it
+            self._let_go(job)
+            self._follow(group, job, task)
         elif isinstance(error, NotWantedError):
             self._results.give_back(job)
         elif isinstance(error, KnownJobError):
@@ -148,7 +155,12 @@ class Launch:
 
     async def _lost(self, group: TaskGroup, job: Job, error: UncertainError) -> None:
         """Wait for the callback of a create whose answer was lost: it names the task."""
-        task = None if self._callbacks is None else await self._callbacks.found(job)
+        task = None
+        try:
+            if self._callbacks is not None:
+                task = await self._callbacks.found(job, is_hurried=lambda: self.stopped)
+        except JournalError as fault:
+            self._halt(fault)
         self._let_go(job)
         if task is None:
             self._results.deliver(Uncertain(job, error))
@@ -158,21 +170,21 @@ class Launch:
     def _let_go(self, job: Job) -> None:
         """Free the place of a create that may have been accepted."""
         self._perhaps.pop(job.key, None)
-        self._ruxa.exchange.creates.forget(_perhaps(job))
+        self._ruxa.exchange.creates.forget(self._perhaps_name(job))
+
+    def _perhaps_name(self, job: Job) -> str:
+        """Return under which name a create keeps its place that may have been accepted."""
+        return f"perhaps {id(self):x} {job.key}"
 
     async def _met_again(self, group: TaskGroup, job: Job) -> None:
         """Do what the journal says of a job that was taken for a new one."""
-        self._results.withdraw(job)
+        task = None
         try:
-            task = None if self._resume is None else await self._resume.meet(job)
+            if self._resume is not None:
+                task = await self._resume.meet(job)
         except JournalError as error:
             self._halt(error)
-            return
-        if task is not None:
-            self._results.started(job)
+        if task is None or self._left:
+            self._results.withdraw(job)
+        else:
             self._follow(group, job, task)
-
-
-def _perhaps(job: Job) -> str:
-    """Return the name under which a create keeps its place that may have been accepted."""
-    return f"perhaps {job.key}"

@@ -133,8 +133,13 @@ async def test_a_callback_takes_no_task_of_another_job(
     async with Journal.open(where) as journal:
         await send(journal, HORSE, Move.ACCEPT, "t1")
         await send(journal, Job("cow", HORSE.recipe), Move.LOSE)
-        assert not await journal.told("cow", DONE, "first")
+        with pytest.raises(JournalError, match="that is job horse's"):
+            await journal.told("cow", DONE, "first")
+        assert not await journal.note("cow", DONE, "first")
         assert (await journal.find(["cow"]))["cow"].state is JobState.UNCERTAIN
+    async with Journal.open(where) as journal:
+        assert not await journal.note("horse", Task("t2", TaskState.SUCCESS), "second")
+        assert (await journal.find(["horse"]))["horse"].task_id == "t1"
     assert "that is job horse's" in caplog.text
 
 

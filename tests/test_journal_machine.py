@@ -234,7 +234,8 @@ class JournalMachine(stateful.RuleBasedStateMachine):
     @step(lambda self: self.ends and not self.disk.full, state=st.sampled_from(TaskState))
     def callback_late(self, pick: int, state: TaskState) -> None:
         key, name = [*self.ends][pick % len(self.ends)], f"late{pick}"
-        assert not self.runner.run(self.journal.told(key, Task("t", state), name)), "no news"
+        task = Task(self.ends[key][3] or "t", state)
+        assert not self.runner.run(self.journal.told(key, task, name)), "no news"
 
     @step(lambda self: self.posts, kill=KILLS, word=st.sampled_from(["adopt", "retry", "abandon"]))
     def say(self, pick: int, word: str, kill: int | None) -> None:

@@ -11,9 +11,11 @@ from ruxa_async.cli.deliveries import Delivery
 from ruxa_async.cli.options import ListenOptions
 from ruxa_async.cli.schemes import SCHEMES, callback_secret, webhook_secrets
 from ruxa_async.cli.serve import Address
+from ruxa_async.cli.speech import say
 from ruxa_async.client import Ruxa
 from ruxa_async.io.inbox import Inbox
 from ruxa_async.io.journal import Journal
+from ruxa_async.io.rulings import ForeignTaskError
 from ruxa_async.tasks import Task
 from ruxa_async.webhooks import Receiver, Reply
 from ruxa_async.webhooks.receiver import Read
@@ -72,16 +74,21 @@ class Finds:
     _prefix: str
     _keys: set[str] = field(factory=set[str], init=False)
 
-    async def note(self, key: str, task: Task, delivery_id: str) -> None:
-        """Note what a callback says of a job.
+    async def note(self, key: str, task: Task, delivery_id: str) -> bool:
+        """Note what a callback says of a job, and return whether the task is that job's.
 
         Args:
             key: of the job.
             task: as the callback describes it.
             delivery_id: what tells one delivery from another.
         """
-        if await self._journal.told(key, task, delivery_id):
-            self._keys.add(key)
+        try:
+            if await self._journal.told(key, task, delivery_id):
+                self._keys.add(key)
+        except ForeignTaskError as error:
+            say(f"{error}")
+            return False
+        return True
 
     def key(self, signed: str) -> str:
         """Return the key of a job, as the journal has it.

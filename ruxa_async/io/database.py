@@ -235,6 +235,8 @@ class Database:
         return await self._reading.heard_out(self._rows(statement))
 
     async def _rows(self, statement: Executable) -> list[Mapping[str, Any]]:
+        if self._writer is None:
+            raise JournalError(f"The journal {self.place.shown} is closed.")
         with self._told("read"):
             async with self._engine.connect() as connection:
                 found = await connection.execute(statement)

@@ -1,32 +1,35 @@
 """NEWS THAT COMES BEFORE WE ASK: callbacks on their way to whoever waits for a task."""
 
 import asyncio
+import logging
 import secrets as dice
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 from attrs import define, field
 
 from ruxa_async.errors import ConfigurationError
+from ruxa_async.io.latest import Latest
 from ruxa_async.tasks import Task
 from ruxa_async.wire.callback_url import Secret, is_signed, job_of, sign_callback
 
 __all__ = ["Address", "Inbox", "Note", "Reader"]
 
+_logger = logging.getLogger("ruxa_async")
+
 #: Writes down what a callback says of a job: its key, the task, and what tells one delivery from
-#: another. On return that is certain.
-Note: TypeAlias = Callable[[str, Task, str], Awaitable[object]]
+#: another. On return that is certain; False: the task is not that job's.
+Note: TypeAlias = Callable[[str, Task, str], Awaitable[bool]]
 #: Told of a task; it is called at once, in the event loop, and must not raise.
 Reader: TypeAlias = Callable[[Task], None]
 
 #: Tasks that are remembered; of more, the oldest are forgotten.
 _REMEMBERED: Final = 10_000
+#: The same for what their callbacks weigh, in bytes: as values they take several times that.
+_HEAVIEST: Final = 16 * 1024 * 1024
 #: Between an address and the key of one of its jobs.
 _SLASH: Final = "/"
-
-Value = TypeVar("Value")
 
 
 class Inbox:
@@ -36,7 +39,7 @@ class Inbox:
     signed, so that nobody else can make one, and `Ruxa.wait` returns when the callback comes.
 
     Args:
-        secret: signs callback URLs: any text of your own, not the API key. None: one that is
+        secret: signs callback URLs: a long text of your own, not the API key. None: one that is
             forgotten when the process ends, so that callbacks for what was created before are
             refused.
         remembered: of so many tasks the last news is kept for whoever asks later.
@@ -47,15 +50,17 @@ class Inbox:
 
     def __init__(self, secret: Secret | None = None, *, remembered: int = _REMEMBERED) -> None:
         if secret is not None and not secret:
-            raise ConfigurationError("The secret of callback URLs is empty: give any text.")
+            raise ConfigurationError("The secret of callback URLs is empty: give a long text.")
         if remembered < 1:
             raise ConfigurationError(f"remembered must be at least 1, got {remembered}.")
         self._is_given = secret is not None
         self._secret: Secret = secret or dice.token_urlsafe(32)
-        self._remembered = remembered
         self._addresses: dict[str, Address] = {}
         self._readers: list[tuple[Reader, Reader]] = []
-        self._news: _Latest[Task] = _Latest(remembered)
+        self._news: Latest[Task] = Latest(remembered, _HEAVIEST)
+        #: Which task a signed key was told of, and for which one a task was.
+        self._tasks: Latest[Task] = Latest(remembered, _HEAVIEST)
+        self._keys: Latest[str] = Latest(remembered, _HEAVIEST)
 
     def __repr__(self) -> str:
         return f"<Inbox with news of {len(self._news)} tasks>"
@@ -95,8 +100,7 @@ class Inbox:
         name = dice.token_urlsafe(9) if name is None else name
         theirs = () if secret is None else (secret,)
         known = (self._secret, *theirs) if self._is_given else (*theirs, self._secret)
-        new = Address(name, known, note, _Latest(self._remembered))
-        address = self._addresses.setdefault(name, new)
+        address = self._addresses.setdefault(name, Address(name, known, note, self._tasks))
         address.users += 1
         try:
             yield address
@@ -131,15 +135,31 @@ class Inbox:
             hinted(task)
 
     def last(self, task_id: str) -> Task | None:
-        """Return the last news of a task, if there was any not long ago."""
+        """Return the last news of a task, if there was any not long ago.
+
+        Args:
+            task_id: of the task.
+        """
         return self._news.get(task_id)
 
+    def is_awaited(self, key: str | None) -> bool:
+        """Whether a batch wants to hear of a job.
+
+        Args:
+            key: as a callback's URL was signed for.
+        """
+        return self._find(key)[0] is not None
+
     def is_noted(self, key: str | None) -> bool:
-        """Whether news of a job is written down somewhere, which takes a while."""
+        """Whether news of a job is written down somewhere, which takes a while.
+
+        Args:
+            key: as a callback's URL was signed for.
+        """
         address, _ = self._find(key)
         return address is not None and address.note is not None
 
-    async def note(self, key: str | None, task: Task, delivery_id: str) -> None:
+    async def note(self, key: str | None, task: Task, delivery_id: str) -> bool:
         """Write down what a callback says of a job, where its batch has a journal.
 
         Args:
@@ -147,14 +167,18 @@ class Inbox:
             task: as it describes it.
             delivery_id: what tells one delivery from another.
 
+        Returns:
+            Whether the task may be that job's.
+
         Raises:
             JournalError: it cannot be written.
         """
         address, job = self._find(key)
-        if address is not None and address.note is not None:
-            await address.note(job, task, delivery_id)
+        if address is None or address.note is None:
+            return True
+        return await address.note(job, task, delivery_id)
 
-    def tell(self, task: Task, key: str | None = None) -> bool:
+    def tell(self, task: Task, key: str | None = None, *, weight: int = 0) -> bool:
         """Tell everybody of a task, and return whether it is news.
 
         It is when the task was never heard of, and when it has ended; an end never goes back.
@@ -162,17 +186,31 @@ class Inbox:
         Args:
             task: as a callback describes it, and as it can be trusted to be.
             key: as its URL was signed for.
+            weight: of the callback, in bytes.
         """
+        if key is not None and self._binds(key, task):
+            self._tasks.put(key, task, weight)
+            self._keys.put(task.id, key, weight)
+            address, job = self._find(key)
+            if address is not None:
+                address.tell(job, task)
         known = self._news.get(task.id)
         if known is not None and (known.state.ended or not task.state.ended):
             return False
-        self._news.put(task.id, task)
-        address, job = self._find(key)
-        if address is not None:
-            address.tell(job, task)
+        self._news.put(task.id, task, weight)
         for reader, _ in (*self._readers,):
             reader(task)
         return True
+
+    def _binds(self, key: str, task: Task) -> bool:
+        """Whether a task may be that of a key: each has one of the other."""
+        before, other = self._tasks.get(key), self._keys.get(task.id)
+        if (before is None or before.id == task.id) and other in {None, key}:
+            return True
+        mine = f"its task is {before.id}: perhaps it was paid for twice" if before else ""
+        why = f"that is the task of job {other}" if other not in {None, key} else mine
+        _logger.warning("a callback for job %s names task %s, but %s", key, task.id, why)
+        return False
 
     def _find(self, key: str | None) -> "tuple[Address | None, str]":
         name, _, job = (key or "").partition(_SLASH)
@@ -187,7 +225,8 @@ class Address:
     #: The first signs; URLs that were signed with another are believed as well.
     secrets: tuple[Secret, ...] = field(repr=False)
     note: Note | None = field(repr=False)
-    _tasks: "_Latest[Task]" = field(repr=False)
+    #: The inbox's, by signed keys.
+    _tasks: Latest[Task] = field(repr=False)
     _awaited: dict[str, "asyncio.Future[Task]"] = field(
         factory=dict[str, "asyncio.Future[Task]"], init=False, repr=False
     )
@@ -201,14 +240,26 @@ class Address:
             url: where callbacks are received.
             key: of the job.
         """
-        return sign_callback(url, f"{self.name}{_SLASH}{key}", self.secrets[0])
+        return sign_callback(url, self._full(key), self.secrets[0])
 
     def tell(self, key: str, task: Task) -> None:
-        """Note which task a job has become."""
-        self._tasks.put(key, task)
+        """Tell whoever waits for it which task a job has become.
+
+        Args:
+            key: of the job.
+            task: as it was told of.
+        """
         awaited = self._awaited.pop(key, None)
         if awaited is not None and not awaited.done():
             awaited.set_result(task)
+
+    def known(self, key: str) -> Task | None:
+        """Return the task that a job has become, where a callback has said so.
+
+        Args:
+            key: of the job.
+        """
+        return self._tasks.get(self._full(key))
 
     async def found(self, key: str) -> Task:
         """Wait until a callback says which task a job has become, and return it.
@@ -216,7 +267,7 @@ class Address:
         Args:
             key: of the job; one waits for it at a time.
         """
-        task = self._tasks.get(key)
+        task = self.known(key)
         if task is not None:
             return task
         self._awaited[key] = asyncio.get_running_loop().create_future()
@@ -225,21 +276,5 @@ class Address:
         finally:
             self._awaited.pop(key, None)
 
-
-class _Latest(Generic[Value]):
-    """The latest values, by name; of too many, the oldest are forgotten."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._values: OrderedDict[str, Value] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def get(self, name: str) -> Value | None:
-        return self._values.get(name)
-
-    def put(self, name: str, value: Value) -> None:
-        self._values[name] = value
-        if len(self._values) > self._most:
-            self._values.popitem(last=False)
+    def _full(self, key: str) -> str:
+        return f"{self.name}{_SLASH}{key}"

@@ -21,7 +21,7 @@ from ruxa_async.io.entries import Entry, error_text
 from ruxa_async.io.learning import Learning
 from ruxa_async.io.lifeboat import Lifeboat
 from ruxa_async.io.moves import Moves
-from ruxa_async.io.rulings import Rulings
+from ruxa_async.io.rulings import ForeignTaskError, Rulings
 from ruxa_async.policy.lifecycle import JobState, Move
 from ruxa_async.tasks import Task
 
@@ -246,9 +246,28 @@ class Journal:
             Whether a create was found whose answer had not come.
 
         Raises:
+            ForeignTaskError: the task is not that job's; this is noted as well.
             JournalError: there is no such job, or nothing can be written.
         """
         return await self._rulings.told(key, task, delivery_id)
+
+    async def note(self, key: str, task: Task, delivery_id: str) -> bool:
+        """Note what a trusted callback says of a job, and return whether the task is that job's.
+
+        Args:
+            key: of the job.
+            task: as the callback describes it.
+            delivery_id: what tells one delivery from another.
+
+        Raises:
+            JournalError: there is no such job, or nothing can be written.
+        """
+        try:
+            await self.told(key, task, delivery_id)
+        except ForeignTaskError as error:
+            _logger.warning("%s", error)
+            return False
+        return True
 
 
 def _service(base_url: str) -> str:

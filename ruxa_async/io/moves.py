@@ -30,6 +30,10 @@ class KnownJobError(JournalError):
     """A job that was to be sent is in the journal already, and not as queued."""
 
 
+class OtherTaskError(JournalError):
+    """A job has another task than the answer to its create names."""
+
+
 class Moves:
     """The jobs that this run deals with, and what happens to them.
 
@@ -139,6 +143,8 @@ class Moves:
                 await self.move(key, move, task_id=task_id, error=said)
             elif task_id is not None:
                 await self._make_sure(key, task_id)
+        except OtherTaskError as fault:
+            self._rescue(Rescued(key, after(JobState.SENDING, move).value, task_id), fault)
         except Exception as fault:  # noqa: BLE001  # whatever it is, the id must not be lost
             state = after(JobState.SENDING, move).value
             self._rescue(Rescued(key, state, task_id), self._broke(fault))
@@ -151,6 +157,11 @@ class Moves:
         known = await self._store.find([key])
         if not known or known[0].task_id is None:
             raise JournalError(f"The callback of task {task_id} could not be noted.")
+        if known[0].task_id != task_id:
+            raise OtherTaskError(
+                f"A callback has named task {known[0].task_id} for job {key}: perhaps it was paid "
+                "for twice."
+            )
 
     def _heard(self, key: str) -> None:
         self._unanswered.discard(key)

@@ -1,12 +1,12 @@
 """WHAT IS SAID OF A JOB from outside: by you, or by a callback, when its create was cut off."""
 
 import asyncio
-import logging
 import secrets
 from typing import TYPE_CHECKING, Any
 
 from ruxa_async.errors import JournalError
 from ruxa_async.io.entries import Entry
+from ruxa_async.io.latest import Latest
 from ruxa_async.io.moves import Moves
 from ruxa_async.policy.lifecycle import IllegalMoveError, JobState, Move, after
 from ruxa_async.tasks import Task
@@ -14,11 +14,20 @@ from ruxa_async.tasks import Task
 if TYPE_CHECKING:
     from ruxa_async.io.store import Store
 
-__all__ = ["Rulings"]
+__all__ = ["ForeignTaskError", "Rulings"]
 
 _SECRET = "callback secret"  # noqa: S105  # what it is called
 
-_logger = logging.getLogger("ruxa_async")
+#: So many adoptions are remembered: no read is older than that.
+_ADOPTED = 10_000
+#: How often a job is looked up that is just moving.
+_READS = 5
+#: Where no task of a job is known, as far as its state says.
+_OPEN = {JobState.QUEUED, JobState.SENDING, JobState.UNCERTAIN}
+
+
+class ForeignTaskError(JournalError):
+    """A callback names a task for a job that is not that job's."""
 
 
 class Rulings:
@@ -34,8 +43,8 @@ class Rulings:
         self._moves = moves
         #: One word at a time: each job is looked up before it is moved.
         self._ruling = asyncio.Lock()
-        #: Tasks that callbacks name just now, and for which jobs.
-        self._adopting: dict[str, str] = {}
+        #: For which jobs callbacks have named tasks: what was read may be older than that.
+        self._adopted: Latest[str] = Latest(_ADOPTED, _ADOPTED)
 
     async def adopt(self, key: str, task_id: str) -> None:
         """Say which task an uncertain job became.
@@ -100,49 +109,59 @@ class Rulings:
             Whether a create was found whose answer had not come.
 
         Raises:
+            ForeignTaskError: the task is not that job's; this is noted as well.
             JournalError: there is no such job, or nothing can be written.
         """
-        moved = None
+        moved, foreign = None, None
         if self._moves.state(key) is not JobState.RUNNING:
             known = await self._related(key, task.id)
             # No wait from here to the move: what was read holds, beside what moves already.
-            moved = self._found(key, task, known)
+            foreign = self._foreign(key, task, known)
+            moved = None if foreign else self._found(key, task, known)
         note = self._store.note_delivery(delivery_id, key, task.id, task.state.value)
         noted = self._moves.commits.add(note)
         if moved is not None:
             await moved
         await noted
+        if foreign:
+            raise ForeignTaskError(foreign)
         return moved is not None
 
     async def _related(self, key: str, task_id: str) -> list[Entry]:
         """Return the entries of a key, and those that have a task."""
-        while True:
+        for _ in range(_READS):
             known = await self._store.related(key, task_id)
             sending = any(e.key == key and e.state is JobState.SENDING for e in known)
             if self._moves.state(key) is not None or not sending:
                 return known
             # What is being sent is dealt with: its answer was written while we read.
+        raise JournalError(f"Job {key} is being sent, but nobody knows by whom.")
+
+    def _foreign(self, key: str, task: Task, known: list[Entry]) -> str | None:
+        """Return why a task is not that of a job; None: it may be."""
+        holders = [self._adopted.get(task.id), *(e.key for e in known if e.task_id == task.id)]
+        other = next((holder for holder in holders if holder not in {None, key}), None)
+        if other is not None:
+            return f"A callback names task {task.id} for job {key}, but that is job {other}'s."
+        its = next((e.task_id for e in known if e.key == key), None)
+        if its not in {None, task.id}:
+            return (
+                f"A callback names task {task.id} for job {key}, whose task is {its}: perhaps it "
+                "was paid for twice."
+            )
+        return None
 
     def _found(self, key: str, task: Task, known: list[Entry]) -> "asyncio.Future[None] | None":
         """Move a job whose task a callback names; what is returned is done once it is committed."""
         state = self._moves.state(key) or next((e.state for e in known if e.key == key), None)
         if state is None:
             raise self._unknown(key)
-        if state not in {JobState.SENDING, JobState.UNCERTAIN}:
+        if state not in _OPEN:
             return None
-        holders = [entry.key for entry in known if entry.task_id == task.id and entry.key != key]
-        other = self._adopting.get(task.id) or next(iter(holders), None)
-        if other is not None:
-            _logger.warning(
-                "a callback names task %s for job %s, but that is job %s's", task.id, key, other
-            )
-            return None
-        self._adopting[task.id] = key
+        self._adopted.put(task.id, key, 1)
         self._moves.take_on(key, state)
         move = Move.ACCEPT if state is JobState.SENDING else Move.ADOPT
-        moved = self._moves.move(key, move, task_id=task.id)
-        moved.add_done_callback(lambda _: self._adopting.pop(task.id))
-        return moved
+        return self._moves.move(key, move, task_id=task.id)
 
     async def _holder(self, task_id: str, key: str) -> str | None:
         """Return another job than `key` that has a task."""

@@ -45,6 +45,7 @@ class Durations:
 
         It may have ended at any moment between, so its end is spread evenly over all of them.
         """
+        age = max(age, _INSTANT)
         width = max(age - max(since, 0.0), _INSTANT)
         for bin_, start, end in _parts(age - width, age):
             gone = ((start + end) / 2 - (age - width)) / width

@@ -4,6 +4,7 @@ Nothing else decides what may follow what. Where no line leads on, a job has end
 
 ```
 queued     send     sending
+           adopt    running
            abandon  abandoned
 sending    accept   running
            refuse   queued
@@ -66,7 +67,7 @@ class Move(enum.StrEnum):
     LOSE = "lose"
     #: The task is done.
     SUCCEED = "succeed"
-    #: Somebody, or a callback, named the task of a create whose answer was lost.
+    #: Somebody, or a callback, named the task of a create whose answer was lost, or was wrong.
     ADOPT = "adopt"
     #: Somebody has made sure that nothing was accepted.
     RETRY = "retry"
@@ -78,7 +79,11 @@ _S: Final = JobState
 #: Every legal move.
 TABLE: Final[Mapping[JobState, Mapping[Move, JobState]]] = MappingProxyType(
     {
-        _S.QUEUED: {Move.SEND: _S.SENDING, Move.ABANDON: _S.ABANDONED},
+        _S.QUEUED: {
+            Move.SEND: _S.SENDING,
+            Move.ADOPT: _S.RUNNING,
+            Move.ABANDON: _S.ABANDONED,
+        },
         _S.SENDING: {
             Move.ACCEPT: _S.RUNNING,
             Move.REFUSE: _S.QUEUED,

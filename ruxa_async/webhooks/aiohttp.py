@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from aiohttp import web
 
 from ruxa_async.webhooks.receiver import Receiver
-from ruxa_async.webhooks.reply import Reply
+from ruxa_async.webhooks.reply import Reply, combined
 
 __all__ = ["lifespan", "route"]
 
@@ -21,7 +21,7 @@ def route(path: str, receiver: Receiver) -> web.RouteDef:
     async def deliver(request: web.Request) -> web.Response:
         query, read = request.rel_url.raw_query_string, request.content.readany
         try:
-            reply = await receiver.serve(request.headers, query, read)
+            reply = await receiver.serve(combined(request.headers.items()), query, read)
         except (ConnectionError, web.RequestPayloadError):
             reply = Reply(400, "Its body was broken off.")
         response = web.Response(status=reply.status, headers=reply.headers, body=reply.body)

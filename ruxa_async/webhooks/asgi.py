@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 from ruxa_async.webhooks.receiver import Receiver
-from ruxa_async.webhooks.reply import Reply
+from ruxa_async.webhooks.reply import Reply, combined
 
 __all__ = ["ReceiverApp"]
 
@@ -45,16 +45,23 @@ class ReceiverApp:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        async with self._receiver:
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
+        step = "startup"
+        try:
+            async with self._receiver:
+                await send({"type": "lifespan.startup.complete"})
+                step = "shutdown"
+                await receive()
+        except Exception as error:
+            # A server that is told nothing takes it for an application without a lifespan.
+            await send({"type": f"lifespan.{step}.failed", "message": str(error)})
+            raise
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _deliver(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             await _answer(Reply(405, "Callbacks are posted."), send, {"Allow": "POST"})
             return
-        headers = {name.decode("latin-1"): it.decode("latin-1") for name, it in scope["headers"]}
+        headers = combined((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"])
         query = scope.get("query_string", b"").decode("latin-1")
         try:
             reply = await self._receiver.serve(headers, query, _reading(receive))

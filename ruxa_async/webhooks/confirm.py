@@ -18,12 +18,13 @@ Confirm: TypeAlias = Callable[[str], Awaitable[Task]]
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
-async def confirmed(hint: Task, confirm: Confirm) -> Task:
-    """Return a task as the service sees it.
+async def confirmed(hint: Task, confirm: Confirm, *, patient: bool) -> Task:
+    """Return a task as the service sees it: asked for once, unless it lags behind its callback.
 
     Args:
         hint: what a callback says of it.
         confirm: asks the service.
+        patient: whether a task that it does not know may still be one.
 
     Raises:
         RuxaError: it cannot be asked for, or the service knows no such task.
@@ -32,6 +33,8 @@ async def confirmed(hint: Task, confirm: Confirm) -> Task:
         try:
             task = await confirm(hint.id)
         except NotFoundError:
+            if not patient:
+                raise
             await anyio.sleep(pause)
             continue
         if task.state.ended or not hint.state.ended:

@@ -48,7 +48,8 @@ class Handlers:
         return handler
 
     def start(self) -> None:
-        """Begin to work."""
+        """Begin to work, anew if need be, and perhaps in another event loop."""
+        self._queue, self._busy = asyncio.Queue(), {}
         self._owned.start(self._work_together())
 
     def put(self, task: Task) -> None:
@@ -88,5 +89,16 @@ class Handlers:
             try:
                 await handler(task)
             except Exception:
-                name = getattr(handler, "__qualname__", repr(handler))
-                _logger.exception("the handler %s failed at task %s", name, task.id)
+                _logger.exception(_FAILED, _name(handler), task.id)
+            except asyncio.CancelledError:
+                worker = asyncio.current_task()
+                if worker is None or worker.cancelling():
+                    raise
+                _logger.exception(_FAILED, _name(handler), task.id)
+
+
+_FAILED: Final = "the handler %s failed at task %s"
+
+
+def _name(handler: Handler) -> str:
+    return getattr(handler, "__qualname__", repr(handler))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -32,6 +33,8 @@ Read: TypeAlias = Callable[[], Awaitable[bytes]]
 #: Ruxa docs, Webhook: answer within 5 seconds. Some of that is the network's.
 _PATIENCE: Final = 4.5
 _BACKLOG: Final = 1_000
+#: After a refusal that was logged aloud, others of its kind are not, for so many seconds.
+_QUIET: Final = 60.0
 
 
 class Receiver:
@@ -55,7 +58,8 @@ class Receiver:
             is 503.
 
     Raises:
-        ConfigurationError: a secret is empty or cannot be one, or none was given after all.
+        ConfigurationError: a secret is empty or cannot be one, or none was given after all; on
+            entering: it is open already.
         JournalError: on entering: the journal cannot be read or written.
     """
 
@@ -81,12 +85,15 @@ class Receiver:
         self._noting: dict[str, asyncio.Task[Reply]] = {}
         self._owned = OwnedTasks()
         self._is_open = False
-        self._warned: set[int] = set()
+        #: When a refusal of each kind was last logged aloud.
+        self._warned: dict[int, float] = {}
 
     async def __aenter__(self) -> Self:
+        if self._is_open:
+            raise ConfigurationError("The receiver is open already: enter it once.")
         if self._journal is not None:
             address = await self._journal.callback_address()
-            self._left.enter_context(self.inbox.address(*address, self._journal.told))
+            self._left.enter_context(self.inbox.address(*address, self._journal.note))
         self._handlers.start()
         self._is_open = True
         return self
@@ -129,7 +136,7 @@ class Receiver:
             query: of its URL, without the question mark.
             now: Unix time in seconds.
         """
-        return refused_unread(headers) or self._trust.judge(headers, body, query, now)
+        return refused_unread(headers, query) or self._trust.judge(headers, body, query, now)
 
     async def serve(self, headers: Mapping[str, str], query: str, read: Read) -> Reply:
         """Read a delivery, note it, and return the answer, within 4.5 s.
@@ -139,7 +146,7 @@ class Receiver:
             query: of its URL, without the question mark.
             read: returns the next part of its body; nothing at its end.
         """
-        refusal = refused_unread(headers)
+        refusal = refused_unread(headers, query)
         if refusal is not None:
             return self._refused(refusal)
         body, deadline = bytearray(), clock.now() + _PATIENCE
@@ -166,13 +173,13 @@ class Receiver:
         if reply.task is None:
             return self._refused(reply)
         known = self.inbox.last(reply.task.id)
-        if known is not None and known.state.ended:
-            return evolve(reply, task=known)  # it was told, and noted, before
+        if known is not None and known.state.ended and not self.inbox.is_awaited(reply.key):
+            return evolve(reply, task=known)  # it was told before
         if not self._is_open or self._is_full:
             reason = "Too many wait." if self._is_open else "The receiver was not entered."
             return self._refused(Reply(503, reason))
         if (reply.proven or self._confirm is None) and not self.inbox.is_noted(reply.key):
-            self._settle(reply.task, reply.key)
+            self._settle(reply, reply.task, reply.key)
             return reply
         noting = self._noting.get(reply.delivery_id) or self._begin(reply)
         await asyncio.wait((noting,), timeout=patience)
@@ -193,10 +200,8 @@ class Receiver:
     async def _note(self, reply: Reply) -> Reply:
         task = reply.task or Task("")
         try:
-            if self._confirm is not None and not reply.proven:
-                self.inbox.hint(task)
-                task = await confirmed(task, self._confirm)
-            await self.inbox.note(reply.key, task, reply.delivery_id)
+            task = await self._certain(task, reply)
+            binds = await self.inbox.note(reply.key, task, reply.delivery_id)
         except JournalError as error:
             return self._refused(Reply(503, f"It cannot be noted: {error}"))
         except RuxaError as error:
@@ -204,17 +209,31 @@ class Receiver:
         except Exception:
             _logger.exception("the callback of task %s could not be noted", task.id)
             return Reply(503, "It broke.")
-        self._settle(task, reply.key)
+        self._settle(reply, task, reply.key if binds else None)
         return evolve(reply, task=task)
 
-    def _settle(self, task: Task, key: str | None) -> None:
-        if self.inbox.tell(task, key) and task.state.ended:
+    async def _certain(self, task: Task, reply: Reply) -> Task:
+        """Return a task as it is for certain."""
+        known = self.inbox.last(task.id)
+        if known is not None and known.state.ended:
+            return known
+        if self._confirm is None or reply.proven:
+            return task
+        self.inbox.hint(task)
+        # To a URL that we signed comes what is true in the end, to any other comes anything.
+        return await confirmed(task, self._confirm, patient=reply.key is not None)
+
+    def _settle(self, reply: Reply, task: Task, key: str | None) -> None:
+        if self.inbox.tell(task, key, weight=reply.weight) and task.state.ended:
             self._handlers.put(task)
 
     def _refused(self, reply: Reply) -> Reply:
-        """Log the first refusal of a kind aloud: whoever sends rubbish must not fill the log."""
-        level = logging.DEBUG if reply.status in self._warned else logging.WARNING
-        self._warned.add(reply.status)
+        """Log one refusal of a kind aloud now and then: rubbish must not fill the log."""
+        now = clock.now()
+        again = now - self._warned.get(reply.status, -math.inf) < _QUIET
+        if not again:
+            self._warned[reply.status] = now
+        level = logging.DEBUG if again else logging.WARNING
         _logger.log(level, "a callback was answered with %d: %s", reply.status, reply.reason)
         return reply
 
@@ -227,7 +246,7 @@ def _checked(secrets: Secret | Iterable[Secret] | None, scheme: Scheme) -> tuple
         raise ConfigurationError("There is no secret among those that callbacks are signed with.")
     for secret in known:
         try:
-            scheme.sign(b"", secret, now=0.0)
+            scheme.check(secret)
         except SignatureError as error:
             raise ConfigurationError(str(error)) from None
     return known

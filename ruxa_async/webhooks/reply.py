@@ -1,7 +1,7 @@
 """What is answered to a delivery, and why: values without any web framework."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -10,7 +10,7 @@ from attrs import field, frozen
 from ruxa_async.errors import PayloadError, SignatureError
 from ruxa_async.io.inbox import Inbox
 from ruxa_async.tasks import Task
-from ruxa_async.wire.answers import read_callback
+from ruxa_async.wire.callback_body import read_callback
 from ruxa_async.wire.messages import header
 from ruxa_async.wire.signature import Scheme, Secret
 
@@ -18,6 +18,8 @@ __all__ = ["BODY_LIMIT", "Reply", "Trust"]
 
 #: The longest body that is read, in bytes.
 BODY_LIMIT: Final = 256 * 1024
+#: The longest query of a URL that is read; ours are some hundred characters long.
+_LONGEST_QUERY: Final = 8 * 1024
 #: No length that is read has more digits.
 _DIGITS: Final = 9
 #: What the body may be said to be; nobody documents what Ruxa says.
@@ -29,7 +31,7 @@ class Reply:
     """What is answered to a delivery."""
 
     #: 200 noted; 401 not signed as it must be; 413 too long; 415 not a callback that can be read;
-    #: 503 it cannot be noted just now; also 400, 405 and 408 of HTTP's own.
+    #: 503 it cannot be noted just now; also 400, 405, 408 and 414 of HTTP's own.
     status: int
     #: Why, for the log; nothing of any secret.
     reason: str
@@ -41,6 +43,8 @@ class Reply:
     proven: bool = False
     #: What tells it from any other.
     delivery_id: str = field(default="", repr=False)
+    #: Of its body, in bytes.
+    weight: int = field(default=0, repr=False)
 
     @property
     def body(self) -> bytes:
@@ -91,9 +95,10 @@ class Trust:
             return Reply(401, str(error))
         except PayloadError as error:
             return Reply(415, str(error))
-        delivery_id = hashlib.sha256(query.encode() + b"\n" + body).hexdigest()
+        whole = query.encode(errors="surrogateescape") + b"\n" + body
         proven = self.scheme is not None and self.scheme.signs_body
-        return Reply(200, "noted", task, key, proven, delivery_id)
+        name = hashlib.sha256(whole).hexdigest()
+        return Reply(200, "noted", task, key, proven, name, len(body))
 
     def _verify(
         self, headers: Mapping[str, str], body: bytes, query: str, now: float
@@ -107,12 +112,29 @@ class Trust:
         return key
 
 
-def refused_unread(headers: Mapping[str, str]) -> Reply | None:
-    """Return why a delivery is refused before its body is looked at, if it is.
+def combined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return headers by name; what comes twice is a list (RFC 9110, 5.3).
+
+    Args:
+        pairs: names and values, as they came.
+    """
+    headers: dict[str, tuple[str, str]] = {}
+    for name, value in pairs:
+        lower = name.lower()
+        first = headers.get(lower)
+        headers[lower] = (name, value) if first is None else (first[0], f"{first[1]}, {value}")
+    return dict(headers.values())
+
+
+def refused_unread(headers: Mapping[str, str], query: str) -> Reply | None:
+    """Return why a delivery is refused before its body and its query are looked at, if it is.
 
     Args:
         headers: of the delivery.
+        query: of its URL.
     """
+    if len(query) > _LONGEST_QUERY:
+        return Reply(414, f"The query is longer than {_LONGEST_QUERY} characters.")
     said = header(headers, "Content-Length") or ""
     if said.isdecimal() and (len(said) > _DIGITS or int(said) > BODY_LIMIT):
         return TOO_LONG

@@ -31,7 +31,7 @@ from ruxa_async.wire.codec import (
 )
 from ruxa_async.wire.messages import Response, header
 
-__all__ = ["read_callback", "read_create", "read_other", "read_query"]
+__all__ = ["read_create", "read_other", "read_query"]
 
 _OK: Final = 200
 _UNAUTHORIZED, _NO_CREDITS, _NOT_FOUND, _INVALID, _RATE_LIMITED = 401, 402, 404, 422, 429
@@ -201,25 +201,6 @@ def _read_task(answer: _Answer, task_id: str) -> Task:
     except PayloadError as error:
         error.task_id = task_id
         raise
-
-
-def read_callback(body: bytes) -> Task:
-    """Return the task that a callback describes: flat, in the blog's words, or in an envelope.
-
-    Args:
-        body: of the delivery.
-
-    Raises:
-        PayloadError: it cannot be read, or names no task.
-    """
-    value = decode(body)
-    said = as_object(value) or {}
-    inside = as_object(said.get("data"))
-    if "state" in said or inside is None:
-        return read_task(value)
-    if "state" not in inside and read_envelope(said).code == _GENERATION_FAILED:
-        inside = {"state": TaskState.FAIL.value, "failMsg": read_envelope(said).message, **inside}
-    return read_task(inside)
 
 
 def read_other(response: Response) -> Any:

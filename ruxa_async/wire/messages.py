@@ -66,8 +66,8 @@ def header(headers: Mapping[str, str], name: str) -> str | None:
 
     Header names are case-insensitive (RFC 9110, section 5.1); a plain mapping is not.
     """
-    value = headers.get(name)
+    wanted = name.lower()
+    value = headers.get(name, headers.get(wanted))
     if value is not None:
         return value
-    wanted = name.lower()
     return next((value for key, value in headers.items() if key.lower() == wanted), None)

@@ -8,16 +8,16 @@ captured delivery, and `sign_callback` signs our own callback URLs whatever the 
 import base64
 import hashlib
 import hmac
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from string import Formatter
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias
 
 from attrs import Attribute, evolve, field, frozen
-from attrs.validators import ge, gt, in_
+from attrs.validators import ge, gt, in_, min_len, optional
 
 from ruxa_async.errors import SignatureError
+from ruxa_async.wire.callback_body import told_id
 from ruxa_async.wire.callback_url import Secret, job_of, sign_callback, url_text
 from ruxa_async.wire.messages import header
 
@@ -56,8 +56,9 @@ _ENCODERS: Final[Mapping[Encoding, Callable[[bytes], str]]] = {
 
 
 def _check_template(scheme: "Scheme", _: "Attribute[str]", template: str) -> None:
-    names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
-    if not names or names - _FIELDS:
+    fields = [field for field in Formatter().parse(template) if field[1] is not None]
+    names = {name for _, name, _, _ in fields}
+    if not names or names - _FIELDS or any(form or how for _, _, form, how in fields):
         raise ValueError(f"template: {template!r} may hold {', '.join(sorted(_FIELDS))}")
     if ("timestamp" in names) is not (scheme.timestamp_header is not None):
         raise ValueError("template: a timestamp is signed where, and only where, a header has one")
@@ -91,7 +92,7 @@ class Scheme:
     name: str
     header: str = "X-Webhook-Signature"
     prefix: str = ""
-    separator: str | None = None
+    separator: str | None = field(default=None, validator=optional(min_len(1)))
     digest: Digest = field(default="sha256", validator=in_(("sha256", "sha512")))
     encoding: Encoding = field(default="hex", validator=in_(tuple(_ENCODERS)))
     timestamp_header: str | None = None
@@ -106,6 +107,17 @@ class Scheme:
     def signs_body(self) -> bool:
         """Whether a signature says that the body is as it was sent."""
         return "{body}" in self.template
+
+    def check(self, secret: Secret) -> None:
+        """Make sure that something can be a secret of this scheme.
+
+        Args:
+            secret: anything.
+
+        Raises:
+            SignatureError: it is empty, or not written as it should be.
+        """
+        self._key(secret)
 
     def sign(
         self, body: bytes, secret: Secret, *, now: float, delivery_id: str = ""
@@ -199,8 +211,14 @@ class Scheme:
         for text, name, _, _ in Formatter().parse(self.template):
             pieces.append(text.encode())
             if name is not None:
-                pieces.append(_task_id(body) if name == "task_id" else values[name])
+                pieces.append(self._task_id(body) if name == "task_id" else values[name])
         return b"".join(pieces)
+
+    def _task_id(self, body: bytes) -> bytes:
+        task_id = told_id(body)
+        if not task_id:
+            raise SignatureError(f"{self.name}: the body names no task.")
+        return task_id.encode(errors="replace")
 
     def _signature(self, message: bytes, secret: Secret) -> str:
         mac = hmac.new(self._key(secret), message, getattr(hashlib, self.digest)).digest()
@@ -272,18 +290,3 @@ def _explains(scheme: Scheme, headers: Mapping[str, str], body: bytes, secret: S
     except SignatureError:
         return False
     return True
-
-
-def _task_id(body: bytes) -> bytes:
-    """Return the id of the task that a body tells of; nothing where it tells of none."""
-    try:
-        said: object = json.loads(body)
-    except (ValueError, RecursionError):
-        return b""
-    data = _object(said)
-    found = data.get("taskId") or _object(data.get("data")).get("taskId")
-    return found.encode(errors="replace") if isinstance(found, str) else b""
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
