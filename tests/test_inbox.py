@@ -56,6 +56,25 @@ async def test_memory_is_bounded() -> None:
     assert "10 tasks" in repr(inbox)
 
 
+async def test_memory_is_bounded_by_weight() -> None:
+    """Of callbacks that are large, fewer are remembered."""
+    inbox = Inbox()
+    for number in range(200):
+        inbox.tell(Task(f"t{number}", TaskState.SUCCESS), weight=250_000)
+    assert 60 < sum(inbox.last(f"t{n}") is not None for n in range(200)) < 70
+    assert inbox.last("t199") is not None
+
+
+async def test_the_latest_news_is_forgotten_last() -> None:
+    """A task that was just told of again is the latest, however old its first news is."""
+    inbox = Inbox(remembered=2)
+    inbox.tell(RUNS)
+    inbox.tell(Task("t2"))
+    inbox.tell(DONE)
+    inbox.tell(Task("t3"))
+    assert inbox.last("t1") == DONE
+
+
 @pytest.mark.parametrize("made", [lambda: Inbox(""), lambda: Inbox(remembered=0)])
 async def test_what_an_inbox_needs(made: object) -> None:
     """An empty secret, and no memory at all, are refused."""

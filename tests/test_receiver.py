@@ -18,6 +18,7 @@ from ruxa_async.webhooks import (
     Reply,
     Scheme,
 )
+from ruxa_async.webhooks.reply import combined
 
 NOW = 1_790_000_000.0
 SECRET = "whsec_YSBzZWNyZXQ="
@@ -183,6 +184,54 @@ def test_what_is_no_callback_is_refused(body: bytes) -> None:
     """A body that cannot be read, however deep, is answered with 415."""
     reply = received(body)
     assert (reply.status, reply.task) == (415, None)
+
+
+@pytest.mark.parametrize(("depth", "status"), [(40, 200), (60, 415), (500, 415)])
+@pytest.mark.parametrize("name", ["x", "resultJson"])
+def test_deep_bodies_are_refused(name: str, depth: int, status: int) -> None:
+    """What can be read but is nested so deeply that it could not be written down is refused."""
+    deep = "[" * depth + "]" * depth
+    value = deep if name == "x" else json.dumps(f'{{"y": {deep}}}')
+    body = f'{{"taskId": "t1", "state": "success", "{name}": {value}}}'.encode()
+    assert received(body).status == status
+
+
+def test_the_task_that_is_signed_is_the_task_that_is_believed() -> None:
+    """Where only a task's id is signed, no second id in the body can take its place."""
+    kie = receiver(KIE)
+    for said, told in (
+        ({"taskId": "signed", "state": "success"}, "signed"),
+        ({"code": 200, "data": {"task_id": "signed", "state": "success"}}, "signed"),
+        ({"taskId": "signed", "data": {"taskId": "other", "state": "success"}}, None),
+        ({"taskId": "signed", "task_id": "other", "state": "success"}, "signed"),
+        ({"taskId": 7, "state": "success"}, None),
+    ):
+        headers = signed(KIE, b'{"taskId": "signed"}')
+        reply = kie.receive(headers, json.dumps(said).encode(), "", NOW)
+        assert (reply.task and reply.task.id, reply.status) == (told, 200 if told else 401)
+    nobody = b'{"state": "success"}'
+    headers = signed(KIE, b'{"taskId": "signed"}')
+    assert kie.receive(headers, nobody, "", NOW).status == 401
+
+
+@given(st.text(), st.binary(max_size=50))
+def test_no_query_breaks_the_receiver(query: str, body: bytes) -> None:
+    """Whatever stands in a query, half letters too, the answer is one of a few."""
+    reply = receiver(unsigned=True).receive({}, body or BODY, query, NOW)
+    assert reply.status in {200, 401, 415}
+
+
+def test_a_long_query_is_refused_unread() -> None:
+    """A query is bounded before any secret is tried on it."""
+    assert received(query="&" * 10_000).status == 414
+    assert received(query=f"{QUERY}&x={'y' * 7_000}").status == 200
+
+
+def test_headers_that_come_twice_are_lists() -> None:
+    """Two headers of a name are read as one, so that none of them hides the other."""
+    pairs = [("Content-Encoding", "identity"), ("content-encoding", "gzip"), ("X", "1")]
+    assert combined(pairs) == {"Content-Encoding": "identity, gzip", "X": "1"}
+    assert received(headers=combined(pairs)).status == 415
 
 
 @given(st.binary(max_size=300))
