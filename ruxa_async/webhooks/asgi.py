@@ -62,29 +62,32 @@ class ReceiverApp:
             await _answer(Reply(405, "Callbacks are posted."), send, {"Allow": "POST"})
             return
         headers = combined((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"])
-        query = scope.get("query_string", b"").decode("latin-1")
+        query, body = scope.get("query_string", b"").decode("latin-1"), _Body(receive)
         try:
-            reply = await self._receiver.serve(headers, query, _reading(receive))
+            reply = await self._receiver.serve(headers, query, body.read)
         except ConnectionError:
             return  # nobody is there to be answered
-        await _answer(reply, send)
+        # A body that is not read to its end would be taken for the next request.
+        close = body.is_left and scope.get("http_version", "1.1").startswith("1")
+        await _answer(reply, send, {"Connection": "close"} if close else None)
 
 
-def _reading(receive: Receive) -> Callable[[], Awaitable[bytes]]:
-    """Return what reads a body part by part."""
-    more = True
+class _Body:
+    """What comes of a request's body, part by part."""
 
-    async def read() -> bytes:
-        nonlocal more
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        #: Whether more of it may come.
+        self.is_left: bool = True
+
+    async def read(self) -> bytes:
         part = b""
-        while more and not part:
-            event = await receive()
+        while self.is_left and not part:
+            event = await self._receive()
             if event["type"] == "http.disconnect":
                 raise ConnectionError("the body was broken off")
-            part, more = event.get("body", b""), event.get("more_body", False)
+            part, self.is_left = event.get("body", b""), event.get("more_body", False)
         return part
-
-    return read
 
 
 async def _answer(reply: Reply, send: Send, extra: Mapping[str, str] | None = None) -> None:

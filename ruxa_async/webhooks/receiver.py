@@ -1,6 +1,7 @@
 """CALLBACKS, RECEIVED: verified, noted, answered in time; what is done about them comes later."""
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -33,6 +34,8 @@ Read: TypeAlias = Callable[[], Awaitable[bytes]]
 #: Ruxa docs, Webhook: answer within 5 seconds. Some of that is the network's.
 _PATIENCE: Final = 4.5
 _BACKLOG: Final = 1_000
+#: So much of a body that is refused is read all the same, in bytes and in seconds.
+_DRAINED, _DRAINING = 1024 * 1024, 0.5
 #: After a refusal that was logged aloud, others of its kind are not, for so many seconds.
 _QUIET: Final = 60.0
 
@@ -148,6 +151,7 @@ class Receiver:
         """
         refusal = refused_unread(headers, query)
         if refusal is not None:
+            await _drain(read)
             return self._refused(refusal)
         body, deadline = bytearray(), clock.now() + _PATIENCE
         try:
@@ -156,6 +160,8 @@ class Receiver:
                     body += part
         except TimeoutError:
             return self._refused(Reply(408, f"Its body did not come within {_PATIENCE:g} s."))
+        if len(body) > BODY_LIMIT:
+            await _drain(read)
         return await self.handle(headers, bytes(body), query, patience=deadline - clock.now())
 
     async def handle(
@@ -181,6 +187,9 @@ class Receiver:
         if (reply.proven or self._confirm is None) and not self.inbox.is_noted(reply.key):
             self._settle(reply, reply.task, reply.key)
             return reply
+        if self._confirm is not None and not reply.proven:
+            # What is asked for anyway need not be kept meanwhile.
+            reply = evolve(reply, task=Task(reply.task.id, reply.task.state))
         noting = self._noting.get(reply.delivery_id) or self._begin(reply)
         await asyncio.wait((noting,), timeout=patience)
         if noting.done() and not noting.cancelled():
@@ -236,6 +245,15 @@ class Receiver:
         level = logging.DEBUG if again else logging.WARNING
         _logger.log(level, "a callback was answered with %d: %s", reply.status, reply.reason)
         return reply
+
+
+async def _drain(read: Read) -> None:
+    """Read on for a moment: who is cut off while sending may never see the answer."""
+    left = _DRAINED
+    with contextlib.suppress(Exception):  # it may be no body at all, or come to no end
+        async with asyncio.timeout(_DRAINING):
+            while left > 0 and (part := await read()):
+                left -= len(part)
 
 
 def _checked(secrets: Secret | Iterable[Secret] | None, scheme: Scheme) -> tuple[Secret, ...]:

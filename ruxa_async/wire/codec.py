@@ -44,7 +44,10 @@ def _no_number(word: str) -> Any:
 def _slow_loads(text: bytes | str) -> Any:
     # As strict as orjson: UTF-8 only, no byte order mark, no NaN.
     plain = text if isinstance(text, str) else text.decode()
-    return json.loads(plain, parse_constant=_no_number)
+    value = json.loads(plain, parse_constant=_no_number)
+    if "\\ud" in plain.lower():  # half a letter is no text
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 loads: Callable[[bytes | str], Any]
