@@ -46,8 +46,9 @@ class Batch:
         in_flight: tasks that may run at once; None: as many as the pace allows, at most 10,000.
         download_to: a directory for the result files.
         callback_url: where Ruxa should tell that a task has ended. It is signed for each job
-            where the client has an inbox, or where there is a journal; with an inbox, a create
-            whose answer was lost is found again by its callback.
+            where the client has an inbox, or where there is a journal. With an inbox, a create
+            whose answer was lost is found again by its callback: it is waited for until a task of
+            its kind should long have ended, 10 minutes at most, and is `Uncertain` then.
         on_event: told what happens to each job (`Event`).
         timeout: seconds of patience for each task after its create.
         journal: remembers the jobs, entered before the batch and left after it: the same jobs
@@ -55,7 +56,7 @@ class Batch:
         replay: whether to hand out the outcomes of earlier runs again.
 
     Raises:
-        ConfigurationError: `in_flight` is less than one.
+        ConfigurationError: `in_flight` is less than one, or the callback URL is signed already.
         JournalError: on entering: the journal cannot be read. While iterating, once all that runs
             is handed out: it cannot be written, or a job was another recipe in an earlier run.
     """

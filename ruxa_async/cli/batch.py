@@ -96,11 +96,8 @@ async def run_batch(plan: Plan) -> Exit:
     with open_outlet(plan.output, to_stdout=plan.as_json, resume=resume) as run.outlet:
         try:
             inbox = None if plan.listen is None else Inbox(callback_secret())
-            async with (
-                plan.service.open(run.heard, inbox) as (ruxa, fake),
-                _told(plan, ruxa) as url,
-            ):
-                await _drive(plan, run, ruxa, url)
+            async with plan.service.open(run.heard, inbox) as (ruxa, fake):
+                await _drive(plan, run, ruxa)
         finally:
             # However it ends, an impatient third Ctrl-C included: what is paid for is written.
             run.leave()
@@ -116,24 +113,24 @@ def _done_before(plan: Plan) -> frozenset[str]:
 
 
 @asynccontextmanager
-async def _told(plan: Plan, ruxa: Ruxa) -> AsyncGenerator[str | None]:
+async def _told(plan: Plan, ruxa: Ruxa, journal: Journal | None) -> AsyncGenerator[str | None]:
     """Receive callbacks, if anybody should, and yield the URL to which they are posted."""
     if plan.listen is None:
         yield plan.callback_url
         return
     async with (
-        Receiver(ruxa.inbox, confirm=ruxa.query) as receiver,
+        Receiver(ruxa.inbox, confirm=ruxa.query, journal=journal) as receiver,
         served(receiver, plan.listen) as url,
     ):
         say(f"callbacks are received at {url} (any path)")
         yield plan.callback_url or url
 
 
-async def _drive(plan: Plan, run: Run, ruxa: Ruxa, callback_url: str | None) -> None:
+async def _drive(plan: Plan, run: Run, ruxa: Ruxa) -> None:
     display = choose_display(plan.source.shown, plain=plan.as_json and sys.stdout.isatty())
     with anyio.CancelScope() as scope:
         try:
-            async with _journal(plan) as journal:
+            async with _journal(plan) as journal, _told(plan, ruxa, journal) as callback_url:
                 await _check_output(plan, journal)
                 batch = Batch(
                     ruxa,
