@@ -4,7 +4,9 @@ A `Receiver` is served by `ruxa_async.webhooks.aiohttp` under aiohttp.web, and b
 `ruxa_async.webhooks.asgi` under Starlette, FastAPI, Litestar, Quart, or any ASGI server alone.
 """
 
-from ruxa_async.webhooks.receiver import Receiver
+from ruxa_async.webhooks.confirm import Confirm
+from ruxa_async.webhooks.handlers import Handler
+from ruxa_async.webhooks.receiver import Read, Receiver
 from ruxa_async.webhooks.reply import BODY_LIMIT, Reply
 from ruxa_async.wire.signature import (
     KIE,
@@ -26,6 +28,9 @@ __all__ = [
     "SCHEMES",
     "STANDARD_WEBHOOKS",
     "STRIPE",
+    "Confirm",
+    "Handler",
+    "Read",
     "Receiver",
     "Reply",
     "Scheme",
