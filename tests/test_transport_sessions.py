@@ -184,6 +184,26 @@ async def test_a_proxy_carries_the_requests(write: Write) -> None:
     assert proxy.requests[0].split(b" ")[1].startswith(b"http://ruxa.invalid/api/v1/tasks/")
 
 
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])
+@pytest.mark.parametrize("write", [get, post])
+async def test_the_proxy_of_the_environment(
+    write: Write, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment's proxy is taken, but not to this machine, nor where it says so."""
+    monkeypatch.delenv("REQUEST_METHOD", raising=False)
+    monkeypatch.setenv("NO_PROXY", "direct.invalid")
+    transport = AiohttpTransport()
+    async with serving(fine) as proxy, serving(fine) as server:
+        monkeypatch.setenv(name, proxy.url)
+        assert (await transport.send(write("http://ruxa.invalid"))).status == 200
+        assert (await transport.send(write(server.url))).status == 200
+        with pytest.raises(ConnectError):
+            await transport.send(write("http://direct.invalid"))
+        await transport.aclose()
+    assert [len(one.requests) for one in (proxy, server)] == [1, 1]
+    assert proxy.requests[0].split(b" ")[1].startswith(b"http://ruxa.invalid/api/v1/tasks/")
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("write", [get, post])
 async def test_a_dead_proxy(write: Write, scheme: str) -> None:

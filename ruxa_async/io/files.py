@@ -17,6 +17,7 @@ from yarl import URL
 
 from ruxa_async.errors import DownloadError
 from ruxa_async.io.lean import client_timeout
+from ruxa_async.io.proxies import Proxies
 from ruxa_async.io.transport import Answers
 from ruxa_async.policy.timeouts import Timeouts
 from ruxa_async.tasks import Task
@@ -60,6 +61,7 @@ class Downloads:
     ) -> None:
         self._timeout = attrs.evolve(client_timeout(timeouts), total=None)
         self._options = dict(options or {})
+        self._proxies = Proxies(self._options.get("proxy"))
         self._attempts = attempts
         self._wait = wait
         self._session: aiohttp.ClientSession | None = None
@@ -99,7 +101,9 @@ class Downloads:
 
     async def _stream(self, url: str, directory: Path, stem: str) -> Path:
         async with (
-            self._open_session().get(_as_it_is(url), **self._options) as answer,
+            self._open_session().get(
+                _as_it_is(url), **{**self._options, "proxy": self._proxies.of(url)}
+            ) as answer,
             self._answers.reading(answer),
         ):
             path = directory / f"{stem}{_suffix(stem, url, answer.content_type)}"

@@ -20,6 +20,7 @@ from ruxa_async.io.lean import (
     is_plain,
     too_large,
 )
+from ruxa_async.io.proxies import Proxies
 from ruxa_async.io.translation import FAULTS, translated
 from ruxa_async.policy.timeouts import Timeouts
 from ruxa_async.wire.messages import FilePart, Multipart, Request, Response
@@ -61,7 +62,7 @@ class AiohttpTransport:
     Args:
         session: yours, if its connector is to be used; it stays yours and stays open.
         timeouts: the patience of one request.
-        proxy: URL of an HTTP proxy.
+        proxy: URL of an HTTP proxy; None: the environment's, where it names one.
         ssl: a context of your own, such as for a private authority.
     """
 
@@ -76,8 +77,8 @@ class AiohttpTransport:
         self._theirs = session
         timeouts = timeouts or Timeouts()
         self._timeout = client_timeout(timeouts)
-        self._proxy = proxy
-        #: What each request of aiohttp is given.
+        self._proxies = Proxies(proxy)
+        #: What requests of aiohttp's sessions are given.
         self.options: Mapping[str, Any] = {"proxy": proxy, **({"ssl": ssl} if ssl else {})}
         self._queries = Connections(
             lambda: self._connector(_KEEPALIVE_QUERIES), timeouts, ssl, owns=session is None
@@ -95,8 +96,9 @@ class AiohttpTransport:
         """Return the complete answer to a request; see `Transport.send`."""
         sent = Sent()
         try:
-            if self._proxy is not None or not is_plain(request):
-                return await self._send(request, sent)
+            proxy = self._proxies.of(request.url)
+            if proxy is not None or not is_plain(request):
+                return await self._send(request, sent, proxy)
             lean = self._queries if request.idempotent else self._creates
             return await lean.send(request, sent)
         except FAULTS as error:
@@ -104,8 +106,8 @@ class AiohttpTransport:
         except PayloadError as error:
             raise translated(error, request, sent=sent.headers)  # noqa: B904
 
-    async def _send(self, request: Request, sent: Sent) -> Response:
-        """Send what is not plain."""
+    async def _send(self, request: Request, sent: Sent, proxy: str | None) -> Response:
+        """Send what is not plain, or goes through a proxy."""
         session = self._session = self._session or self._make_session()
         async with (
             _payload(request.body) as data,
@@ -116,7 +118,7 @@ class AiohttpTransport:
                 data=data,
                 allow_redirects=False,
                 trace_request_ctx=sent,
-                **self.options,
+                **{**self.options, "proxy": proxy},
             ) as answer,
             self._answers.reading(answer),
         ):
