@@ -68,6 +68,8 @@ class KnownModel(Recipe):
         check(self, self._conflicts())
 
     def _conflicts(self) -> Iterator[Problem]:
+        if not self.extra:
+            return
         own = {attribute.name for attribute in attrs.fields(type(self))}
         given = set(self.extra) if is_json_object(self.extra) else set[str]()
         for name in sorted((own | _RESERVED) & given):

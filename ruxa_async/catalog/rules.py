@@ -1,5 +1,6 @@
 """Rules as data: a field carries what it may be and where that is written."""
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
@@ -65,13 +66,21 @@ def check(recipe: AttrsInstance, also: Iterator[Problem]) -> None:
 
 
 def _broken_rules(recipe: AttrsInstance) -> Iterator[Problem]:
-    for attribute in attrs.fields(type(recipe)):
-        found = attribute.metadata.get(_RULE)
-        value = getattr(recipe, attribute.name)
-        unset = value is None and attribute.default is None
-        if found is not None and not unset and not found.allows(value):
+    for name, found, may_be_unset in _rules_of(type(recipe)):
+        value = getattr(recipe, name)
+        if not (value is None and may_be_unset) and not found.allows(value):
             message = f"{_shown(value)} is not allowed; it may be {found.may_be}"
-            yield Problem(attribute.name, message, found.source)
+            yield Problem(name, message, found.source)
+
+
+@functools.cache
+def _rules_of(kind: type[AttrsInstance]) -> tuple[tuple[str, Rule, bool], ...]:
+    """Return which fields carry a rule, the rules, and whether None stands for unset."""
+    return tuple(
+        (attribute.name, attribute.metadata[_RULE], attribute.default is None)
+        for attribute in attrs.fields(kind)
+        if _RULE in attribute.metadata
+    )
 
 
 def is_text(value: Any) -> bool:
@@ -118,6 +127,8 @@ def is_json_object(value: Any) -> bool:
     """Whether the value is a mapping of strings to what JSON can say (no NaN, no infinity)."""
     if not isinstance(value, Mapping):
         return False
+    if not value:
+        return True
     mapping: dict[Any, Any] = {**value}
     try:
         json.dumps(mapping, allow_nan=False, ensure_ascii=False).encode()

@@ -70,6 +70,8 @@ _Word = TypeVar("_Word", bound=enum.StrEnum)
 
 
 def _member(kind: type[_Word], value: Any) -> Any:
+    if value is None or isinstance(value, kind):
+        return value
     # What is no member stays as it came: its rule names it together with all other faults.
     try:
         return kind(value)

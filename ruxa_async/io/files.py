@@ -100,10 +100,9 @@ class Downloads:
         raise AssertionError  # pragma: no cover  # the last attempt returns or raises
 
     async def _stream(self, url: str, directory: Path, stem: str) -> Path:
+        options: dict[str, Any] = {**self._options, "proxy": self._proxies.of(url)}
         async with (
-            self._open_session().get(
-                _as_it_is(url), **{**self._options, "proxy": self._proxies.of(url)}
-            ) as answer,
+            self._open_session().get(_as_it_is(url), **options) as answer,
             self._answers.reading(answer),
         ):
             path = directory / f"{stem}{_suffix(stem, url, answer.content_type)}"

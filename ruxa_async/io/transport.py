@@ -109,6 +109,7 @@ class AiohttpTransport:
     async def _send(self, request: Request, sent: Sent, proxy: str | None) -> Response:
         """Send what is not plain, or goes through a proxy."""
         session = self._session = self._session or self._make_session()
+        options: dict[str, Any] = {**self.options, "proxy": proxy}
         async with (
             _payload(request.body) as data,
             session.request(
@@ -118,7 +119,7 @@ class AiohttpTransport:
                 data=data,
                 allow_redirects=False,
                 trace_request_ctx=sent,
-                **{**self.options, "proxy": proxy},
+                **options,
             ) as answer,
             self._answers.reading(answer),
         ):
