@@ -4,12 +4,14 @@ The oracle is the ledger of the service, which lives in this process and on its 
 """
 
 import asyncio
+import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -84,7 +86,10 @@ class Story:
                 await asyncio.sleep(abs(seconds or 0))
         finally:
             if process.returncode is None:
-                process.kill()
+                # Not process.kill: that reaps a process which has just ended, and asyncio then
+                # does not know how.
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
             await process.communicate()
         assert process.returncode in {0, -9}
         if process.returncode:
