@@ -22,6 +22,7 @@ from attrs import frozen
 from yarl import URL
 
 from ruxa_async.errors import PayloadError
+from ruxa_async.io import clock
 from ruxa_async.io.deadlines import Deadlines
 from ruxa_async.policy.timeouts import Timeouts
 from ruxa_async.wire.messages import Multipart, Request, Response
@@ -30,7 +31,8 @@ __all__ = ["LARGEST_ANSWER", "Connections", "Sent", "client_timeout", "is_plain"
 
 #: Answers are small; more than this is no answer of Ruxa's.
 LARGEST_ANSWER: Final = 4 * 1024 * 1024
-#: Requests that are out at once: more connections are not served sooner, only in no order.
+#: Queries that are out at once: more connections are not served sooner, only in no order. How many
+#: creates are out is their lane's business.
 _OUT: Final = 128
 #: A URL without user, fragment, or any character that is not written as it is.
 _PLAIN: Final = re.compile(r"(https?://[\w.:\[\]-]+)(/[!\"$-~]*)?", re.ASCII)
@@ -95,9 +97,9 @@ class Connections:
         Raises:
             Exception: aiohttp's, of the layers below it, or that the answer is too large.
         """
+        if not request.idempotent:
+            return await self._send(request, sent)
         async with self._gate:
-            if not request.idempotent:
-                return await self._send(request, sent)
             try:
                 return await self._send(request, sent)
             except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
@@ -131,6 +133,7 @@ class Connections:
         protocol.set_response_params(read_until_eof=True)
         sent.headers = True
         protocol.transport.write(content)
+        ends = clock.now() + self._timeouts.total
         deadline = self._deadlines.start(partial(_expire, protocol))
         try:
             message, payload = await protocol.read()
@@ -142,15 +145,15 @@ class Connections:
             self._deadlines.stop(deadline)
         if int(message.headers.get(hdrs.CONTENT_LENGTH, 0)) > LARGEST_ANSWER:
             raise too_large()
-        body = payload.read_nowait() if payload.is_eof() else await self._read(payload)
+        body = payload.read_nowait() if payload.is_eof() else await self._read(payload, ends)
         if len(body) > LARGEST_ANSWER:
             raise too_large()
         return Response(message.code, message.headers, body)
 
-    async def _read(self, payload: aiohttp.StreamReader) -> bytes:
+    async def _read(self, payload: aiohttp.StreamReader, ends: float) -> bytes:
         """Return a body that does not come at once; its patience begins anew with each piece."""
         body = bytearray()
-        async with asyncio.timeout(self._timeouts.total):
+        async with asyncio.timeout_at(ends):
             while not payload.at_eof():
                 async with asyncio.timeout(self._timeouts.read):
                     body += await payload.readany()
