@@ -20,9 +20,7 @@ _DONE: Final = (
     b'"resultJson":"{\\"resultUrls\\":[\\"https://files.ruxa.test/%s.mp4\\"]}"}}'
 )
 _RUNS: Final = b'{"code":200,"msg":"success","data":{"taskId":"%s","state":"generating"}}'
-_HEAD: Final = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-)
+_HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 
 
 class Service(asyncio.Protocol):
@@ -91,7 +89,4 @@ def served(*, takes: float = 0.0) -> Iterator[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--takes", type=float, default=0.0)
-    try:
-        asyncio.run(serve(parser.parse_args().takes))
-    except KeyboardInterrupt:
-        pass
+    asyncio.run(serve(parser.parse_args().takes))

@@ -1,4 +1,4 @@
-"""What does a job cost, beside a plain aiohttp loop that does the same?
+"""What a job costs, beside a plain aiohttp loop that does the same.
 
 Run it with ``python benchmarks/throughput.py [--jobs 2000 20000] [--slices 10] [--journal]``. A job
 is one create and one query, 256 at a time, against a service in another process that costs next to
@@ -12,7 +12,8 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import aiohttp
@@ -68,17 +69,13 @@ async def ours(ruxa: Ruxa, number: int, where: Path | None = None) -> None:
     recipes = (Sora2(prompt) for prompt in prompts(number))
     done = 0
     journal = None if where is None else Journal.open(where)
-    async with journal if journal is not None else _Nothing():
-        async with Batch(ruxa, recipes, in_flight=CONCURRENCY, journal=journal) as batch:
-            async for outcome in batch:
-                done += isinstance(outcome, Succeeded)
+    async with (
+        journal or nullcontext(),
+        Batch(ruxa, recipes, in_flight=CONCURRENCY, journal=journal) as batch,
+    ):
+        async for outcome in batch:
+            done += isinstance(outcome, Succeeded)
     assert done == number
-
-
-class _Nothing:
-    async def __aenter__(self) -> None: ...
-
-    async def __aexit__(self, *_: object) -> None: ...
 
 
 async def compare(url: str, number: int, slices: int, home: Path | None) -> list[tuple[Cost, Cost]]:
@@ -100,9 +97,6 @@ async def compare(url: str, number: int, slices: int, home: Path | None) -> list
 def told(values: list[float]) -> str:
     """Return the median, with the least and the greatest."""
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-
-
-Slices = Callable[[int], int]
 
 
 def main() -> None:
