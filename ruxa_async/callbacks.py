@@ -115,7 +115,7 @@ class Callbacks:
     def _longest(self, job: Job, *, hurried: bool) -> float:
         if self._follower.closed:
             return 0.0
-        known = hurried or not self._follower.relies_on_callbacks
-        most = _HURRIED if known else _LONGEST
+        soon = hurried or not self._follower.relies_on_callbacks
+        most = _HURRIED if soon else _LONGEST
         late = max(_HURRIED, 2 * self._follower.late(job.recipe.kind))
         return min(self._patience, most, late)

@@ -24,8 +24,6 @@ class Caller:
 
     #: Asked at every move: False takes the caller out of the line.
     wanted: Callable[[], bool] = lambda: True
-    #: Called each time the caller may send.
-    on_admitted: Callable[[], None] = lambda: None
     #: Under this name a call keeps its place that was lost on the way, until it is forgotten.
     perhaps: str | None = None
 
@@ -72,7 +70,7 @@ class Lane:
             NotWantedError: the caller changed its mind.
         """
         if not self._line and caller.wanted() and self._is_free():
-            return self._send(caller)
+            return self._send()
         turn = asyncio.Event()
         if first:
             self._line.appendleft(turn)
@@ -80,7 +78,7 @@ class Lane:
             self._line.append(turn)
         try:
             await self._until_free(turn, caller)
-            return self._send(caller)
+            return self._send()
         finally:
             self._line.remove(turn)
             self._wake()
@@ -103,11 +101,10 @@ class Lane:
             with anyio.move_on_after(wait):
                 await turn.wait()
 
-    def _send(self, caller: Caller) -> float:
+    def _send(self) -> float:
         now = clock.now()
         self.pacer.sent(now)
         self._out += 1
-        caller.on_admitted()
         return now
 
     def ask_again(self) -> None:

@@ -75,18 +75,15 @@ class Launch:
             group: waits for what callbacks say.
             job: that was started.
         """
-        caller = Caller(lambda: not self.stopped)
-        if (callbacks := self._callbacks) is not None:
-            # A create that a callback tells of need not be repeated.
-            wanted = lambda: not self.stopped and callbacks.known(job) is None  # noqa: E731
-            caller = Caller(wanted, perhaps=self._perhaps_name(job))
+        perhaps = None if self._callbacks is None else self._perhaps_name(job)
+        # A create that a callback tells of need not be repeated.
+        caller = Caller(lambda: not self.stopped and self._known(job) is None, perhaps)
         try:
             admitted = await self._ruxa.exchange.admit(caller)
-        except NotWantedError:
+        except BaseException as error:
             self._results.give_back(job)
-            return
-        except BaseException:
-            self._results.give_back(job)
+            if isinstance(error, NotWantedError):
+                return
             raise
         self._ruxa.exchange.own(self._run(group, job, caller, admitted))
         self._begun += 1
@@ -130,7 +127,7 @@ class Launch:
                     raise
 
     async def _came_to_nothing(self, group: TaskGroup, job: Job, error: Exception) -> None:
-        task = None if self._callbacks is None else self._callbacks.known(job)
+        task = self._known(job)
         if self._left:
             self._ruxa.exchange.left_alone(task or error)
             self._let_go(job)
@@ -152,6 +149,9 @@ class Launch:
         else:  # nobody foresaw it: it may have been sent
             self._results.deliver(Uncertain(job, broken_off(error)))
             self._halt(error)
+
+    def _known(self, job: Job) -> Task | None:
+        return None if self._callbacks is None else self._callbacks.known(job)
 
     async def _lost(self, group: TaskGroup, job: Job, error: UncertainError) -> None:
         """Wait for the callback of a create whose answer was lost: it names the task."""

@@ -97,7 +97,7 @@ class Turns:
             ConfigurationError: the client was closed.
         """
         wanted = turn.caller.wanted
-        caller = Caller(lambda: not self.closed and wanted(), turn.caller.on_admitted)
+        caller = Caller(lambda: not self.closed and wanted())
         try:
             return await turn.lane.admit(caller, first=first)
         except NotWantedError:

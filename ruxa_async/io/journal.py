@@ -24,6 +24,7 @@ from ruxa_async.io.moves import Moves
 from ruxa_async.io.rulings import ForeignTaskError, Rulings
 from ruxa_async.policy.lifecycle import JobState, Move
 from ruxa_async.tasks import Task
+from ruxa_async.wire.endpoints import is_local
 
 if TYPE_CHECKING:
     from ruxa_async.io.store import Store
@@ -271,9 +272,7 @@ class Journal:
 
 
 def _service(base_url: str) -> str:
-    host = urlsplit(base_url).hostname or ""
-    is_local = host in {"localhost", "::1"} or host.startswith("127.")
-    return "a local service" if is_local else base_url
+    return "a local service" if is_local(urlsplit(base_url).hostname or "") else base_url
 
 
 def _store(where: str | Path, *, read_only: bool, forget: bool) -> "Store":

@@ -27,7 +27,15 @@ from ruxa_async.io.deadlines import Deadlines
 from ruxa_async.policy.timeouts import Timeouts
 from ruxa_async.wire.messages import Multipart, Request, Response
 
-__all__ = ["LARGEST_ANSWER", "Connections", "Sent", "client_timeout", "is_plain", "too_large"]
+__all__ = [
+    "LARGEST_ANSWER",
+    "Connections",
+    "Sent",
+    "client_timeout",
+    "is_plain",
+    "read_whole",
+    "too_large",
+]
 
 #: Answers are small; more than this is no answer of Ruxa's.
 LARGEST_ANSWER: Final = 4 * 1024 * 1024
@@ -145,21 +153,14 @@ class Connections:
             self._deadlines.stop(deadline)
         if int(message.headers.get(hdrs.CONTENT_LENGTH, 0)) > LARGEST_ANSWER:
             raise too_large()
-        body = payload.read_nowait() if payload.is_eof() else await self._read(payload, ends)
-        if len(body) > LARGEST_ANSWER:
-            raise too_large()
-        return Response(message.code, message.headers, body)
-
-    async def _read(self, payload: aiohttp.StreamReader, ends: float) -> bytes:
-        """Return a body that does not come at once; its patience begins anew with each piece."""
-        body = bytearray()
+        if payload.is_eof():  # as nearly always: it came with its head
+            body = payload.read_nowait()
+            if len(body) > LARGEST_ANSWER:
+                raise too_large()
+            return Response(message.code, message.headers, body)
         async with asyncio.timeout_at(ends):
-            while not payload.at_eof():
-                async with asyncio.timeout(self._timeouts.read):
-                    body += await payload.readany()
-                if len(body) > LARGEST_ANSWER:
-                    raise too_large()
-        return bytes(body)
+            body = await read_whole(payload, self._timeouts.read)
+        return Response(message.code, message.headers, body)
 
     def _origin(self, url: str) -> tuple[_Origin, str]:
         end = url.find("/", 8)
@@ -185,6 +186,26 @@ class Connections:
         connector, self._connector = self._connector, None
         if connector is not None and self._owns:
             await connector.close()
+
+
+async def read_whole(payload: aiohttp.StreamReader, patience: float | None = None) -> bytes:
+    """Return a body, refused while it is read once it is too large (a packed one may swell).
+
+    Args:
+        payload: of an answer.
+        patience: seconds between two pieces; None: somebody else watches that.
+
+    Raises:
+        PayloadError: it is too large.
+        TimeoutError: a piece did not come.
+    """
+    body = bytearray()
+    while not payload.at_eof():
+        async with asyncio.timeout(patience):
+            body += await payload.readany()
+        if len(body) > LARGEST_ANSWER:
+            raise too_large()
+    return bytes(body)
 
 
 def is_plain(request: Request) -> bool:

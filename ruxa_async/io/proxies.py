@@ -4,9 +4,10 @@ The environment is read once for each host: aiohttp's ``trust_env`` reads it for
 costs more than the request.
 """
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from ruxa_async.wire.endpoints import is_local
 
 __all__ = ["Proxies"]
 
@@ -44,14 +45,7 @@ def _from_environment(origin: str) -> str | None:
         host = parts.hostname or ""
     except ValueError:
         return None
-    if _is_local(host) or proxy_bypass(host):
+    if not host or is_local(host) or proxy_bypass(host):
         return None
     proxy = getproxies().get(parts.scheme)
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return host in {"", "localhost"} or ip_address(host).is_loopback
-    except ValueError:
-        return False

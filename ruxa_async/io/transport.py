@@ -18,6 +18,7 @@ from ruxa_async.io.lean import (
     Sent,
     client_timeout,
     is_plain,
+    read_whole,
     too_large,
 )
 from ruxa_async.io.proxies import Proxies
@@ -101,10 +102,8 @@ class AiohttpTransport:
                 return await self._send(request, sent, proxy)
             lean = self._queries if request.idempotent else self._creates
             return await lean.send(request, sent)
-        except FAULTS as error:
+        except (*FAULTS, PayloadError) as error:
             raise translated(error, request, sent=sent.headers)  # noqa: B904  # it has its cause
-        except PayloadError as error:
-            raise translated(error, request, sent=sent.headers)  # noqa: B904
 
     async def _send(self, request: Request, sent: Sent, proxy: str | None) -> Response:
         """Send what is not plain, or goes through a proxy."""
@@ -182,15 +181,10 @@ def _proof() -> aiohttp.TraceConfig:
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    """Return the body, refused while it is read once it is too large (a packed one may swell)."""
+    """Return the body, refused where it says that it is too large, or turns out to be."""
     if (answer.content_length or 0) > LARGEST_ANSWER:
         raise too_large()
-    body = bytearray()
-    async for chunk in answer.content.iter_any():
-        body += chunk
-        if len(body) > LARGEST_ANSWER:
-            raise too_large()
-    return bytes(body)
+    return await read_whole(answer.content)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from ruxa_async.wire.body import Dialect, create_body
 from ruxa_async.wire.codec import dumps
 from ruxa_async.wire.messages import Request, Response
 
-__all__ = ["Endpoints"]
+__all__ = ["Endpoints", "is_local"]
 
 #: "POST https://api.ruxa.ai/api/v1/tasks/create" (Ruxa docs, Sora 2, Request).
 _CREATE: Final = "/api/v1/tasks/create"
@@ -103,13 +103,18 @@ def _check_base_url(url: str) -> None:
         raise ConfigurationError("A base URL holds no user, password, query or fragment.")
     if any(c.isspace() for c in url):
         raise ConfigurationError(f"A base URL holds no blanks or line ends, got {url!r}.")
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _is_local(host))):
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_local(host))):
         raise ConfigurationError(
             f"The base URL must be https (http only for this machine), got {url!r}."
         )
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether a host is this machine.
+
+    Args:
+        host: a name or an address.
+    """
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
