@@ -82,10 +82,10 @@ async def compare(url: str, number: int, slices: int, home: Path | None) -> list
     """Return what neighbouring slices of ours and of raw aiohttp took."""
     pairs = []
     connector = aiohttp.TCPConnector(limit=0)
-    headers = {"Authorization": "Bearer sk-bench"}
+    headers = {"Authorization": "Bearer sk-bench-0123456789"}
     async with (
         aiohttp.ClientSession(connector=connector, headers=headers) as session,
-        Ruxa("sk-bench", base_url=url, pace=Pace.unlimited(), poll=EAGER) as ruxa,
+        Ruxa("sk-bench-0123456789", base_url=url, pace=Pace.unlimited(), poll=EAGER) as ruxa,
     ):
         for n in range(slices + 1):
             where = None if home is None else home / f"{number}-{n}.db"

@@ -1,10 +1,9 @@
 """ONE REQUEST: paced, sent, and repeated while that makes sense and cannot cost twice."""
 
-from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
+from collections.abc import Coroutine
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import define
 
 from ruxa_async.births import Births
 from ruxa_async.catalog import Recipe
@@ -20,7 +19,7 @@ from ruxa_async.errors import (
 )
 from ruxa_async.events import Event, EventKind, Observer, tell
 from ruxa_async.io.transport import Transport
-from ruxa_async.lane import Caller, Lane, NotWantedError
+from ruxa_async.lane import ANYBODY, Caller, Lane, NotWantedError
 from ruxa_async.outbox import Outbox, Record
 from ruxa_async.policy.pace import Pace, Pacer
 from ruxa_async.policy.retry import Retry
@@ -33,19 +32,30 @@ from ruxa_async.wire.messages import Request, Response
 
 __all__ = ["Exchange"]
 
-_ANYBODY: Final = Caller()
 
+@define(eq=False, kw_only=True)
+class _Create(Turn):
+    """A create, and what is done with it."""
 
-@frozen
-class _Ask:
-    """One request, and what is done with it."""
-
-    lane: Lane
     request: Request
-    read: Callable[[Response], Task]
-    #: Awaited before each time it is sent.
-    prepare: Callable[[], Awaitable[None]] | None = None
-    caller: Caller = _ANYBODY
+    #: Of its recipe.
+    kind: tuple[str, str]
+    called_back: bool
+    record: Record | None
+
+    def read(self, response: Response) -> Task:
+        return read_create(response)
+
+
+@define(eq=False, kw_only=True)
+class _Query(Turn):
+    """A query, and what is done with it."""
+
+    request: Request
+    task_id: str
+
+    def read(self, response: Response) -> Task:
+        return read_query(response, self.task_id)
 
 
 class Exchange:
@@ -85,7 +95,7 @@ class Exchange:
         recipe: Recipe,
         callback_url: str | None = None,
         *,
-        caller: Caller = _ANYBODY,
+        caller: Caller = ANYBODY,
         record: Record | None = None,
         admitted: float | None = None,
     ) -> Task:
@@ -115,23 +125,21 @@ class Exchange:
             if admitted is not None:
                 self.creates.lost(admitted)
             raise
-        is_told = callback_url is not None
-        born = partial(self.births.add, kind=recipe.kind, called_back=is_told)
-        send = self._outbox.send if admitted is None else self._outbox.noted
+        create = _Create(
+            self.creates,
+            caller,
+            _UNSENT,
+            admitted,
+            request=request,
+            kind=recipe.kind,
+            called_back=callback_url is not None,
+            record=record,
+        )
+        return await self._turns.repeated(create, self._send_create)
 
-        async def prepare() -> None:
-            if record is not None:
-                await record.sending()
-                if not caller.wanted():
-                    raise NotWantedError
-            self._tell(EventKind.CREATE_SENT)
-
-        async def attempt(sent_at: float, pause: float) -> Task:
-            ask = _Ask(self.creates, request, read_create, prepare, caller)
-            return await send(self._attempt(ask, sent_at, pause), born, record)
-
-        turn = Turn(self.creates, caller, (ConnectError,), admitted)
-        return await self._turns.repeated(turn, attempt)
+    async def _send_create(self, create: _Create, sent_at: float, pause: float) -> Task:
+        send = self._outbox.send if create.admitted is None else self._outbox.noted
+        return await send(self._attempt(create, sent_at, pause), create.record)
 
     async def admit(self, caller: Caller) -> float:
         """Wait until a create may leave, and return the moment: it counts as sent from here on.
@@ -143,11 +151,11 @@ class Exchange:
             NotWantedError: the caller changed its mind.
             ConfigurationError: the client was closed.
         """
-        return await self._turns.wait(Turn(self.creates, caller))
+        return await self._turns.wait(self.creates, caller)
 
     async def admit_query(self, caller: Caller) -> float:
         """Wait until a query may leave; see `admit`."""
-        return await self._turns.wait(Turn(self.queries, caller))
+        return await self._turns.wait(self.queries, caller)
 
     def own(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine that ends by itself; the client awaits it before it is closed.
@@ -176,7 +184,7 @@ class Exchange:
             TransportError: no usable answer came.
             PayloadError: the answer cannot be read.
         """
-        return await self._query(task_id, Turn(self.queries, _ANYBODY, _TRANSIENT))
+        return await self._query(task_id, ANYBODY, _TRANSIENT)
 
     async def follow(self, task_id: str, caller: Caller, admitted: float) -> Task:
         """Ask for a task once, but again after a refusal (429).
@@ -190,24 +198,28 @@ class Exchange:
             NotWantedError: the caller changed its mind.
             RuxaError: as by `query`.
         """
-        return await self._query(task_id, Turn(self.queries, caller, (), admitted))
+        return await self._query(task_id, caller, (), admitted)
 
-    async def _query(self, task_id: str, turn: Turn) -> Task:
-        ask = _Ask(
-            self.queries, self._endpoints.query(task_id), partial(read_query, task_id=task_id)
-        )
-
-        async def attempt(sent_at: float, pause: float) -> Task:
-            try:
-                task = await self._attempt(ask, sent_at, pause)
-            except RuxaError as error:
-                self._tell(EventKind.QUERIED, task_id, error)
-                raise
-            self._tell(EventKind.QUERIED, task_id)
-            return task
-
+    async def _query(
+        self,
+        task_id: str,
+        caller: Caller,
+        worth: tuple[type[RuxaError], ...],
+        admitted: float | None = None,
+    ) -> Task:
+        request = self._endpoints.query(task_id)
+        query = _Query(self.queries, caller, worth, admitted, request=request, task_id=task_id)
         self._turns.earn()
-        return await self._turns.repeated(turn, attempt)
+        return await self._turns.repeated(query, self._send_query)
+
+    async def _send_query(self, query: _Query, sent_at: float, pause: float) -> Task:
+        try:
+            task = await self._attempt(query, sent_at, pause)
+        except RuxaError as error:
+            self._tell(EventKind.QUERIED, query.task_id, error)
+            raise
+        self._tell(EventKind.QUERIED, query.task_id)
+        return task
 
     async def other(self, method: str, path: str, body: Any = None) -> Any:
         """Send anything else, once, and return the ``data`` of its answer."""
@@ -222,15 +234,15 @@ class Exchange:
         """
         self._turns.closed = True
         for lane in (self.creates, self.queries):
-            lane.ask_again()
+            lane.close()
         await self._outbox.finish()
 
-    async def _attempt(self, ask: "_Ask", sent_at: float, pause: float) -> Task:
+    async def _attempt(self, ask: _Create | _Query, sent_at: float, pause: float) -> Task:
         """Send once; whatever happens, the lane hears how it ended."""
         lane = ask.lane
         try:
-            if ask.prepare is not None:
-                await ask.prepare()
+            if isinstance(ask, _Create):
+                await self._prepare(ask)
             response = await self._transport.send(ask.request)
             self._heed(lane, response, sent_at)
             task = ask.read(self._endpoints.clean(response))
@@ -251,8 +263,20 @@ class Exchange:
         except BaseException:
             lane.lost(sent_at)
             raise
-        lane.accepted(sent_at, task.id if lane is self.creates else None)
+        if isinstance(ask, _Create):
+            self.births.add(task.id, ask.kind, called_back=ask.called_back)
+            lane.accepted(sent_at, task.id)
+        else:
+            lane.accepted(sent_at)
         return task
+
+    async def _prepare(self, create: _Create) -> None:
+        """Write down, and tell, that a create leaves."""
+        if create.record is not None:
+            await create.record.sending()
+            if not create.caller.wanted():
+                raise NotWantedError
+        self._tell(EventKind.CREATE_SENT)
 
     def _heed(self, lane: Lane, response: Response, sent_at: float) -> None:
         """Obey what an answer says about limits."""
@@ -271,5 +295,7 @@ class Exchange:
             tell(self._observe, Event(kind, task_id, error))
 
 
+#: What a create may be repeated on.
+_UNSENT: Final = (ConnectError,)
 #: What a query may be repeated on.
 _TRANSIENT: Final = (TransportError, PayloadError, ServerError)

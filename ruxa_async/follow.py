@@ -8,7 +8,6 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from functools import partial
 
 import anyio
 
@@ -132,7 +131,7 @@ class Follower:
 
     def _see(self, watch: Watch, task: Task) -> None:
         """Learn from a task, and end its watch with it; a watch that has ended stays as it is."""
-        if watch in self._watches:
+        if watch.is_on:
             watch.task = task
             watch.learn(clock.now())
             if task.state.ended:
@@ -140,7 +139,8 @@ class Follower:
 
     def drop(self, watch: Watch) -> None:
         """Stop watching; the task itself runs on."""
-        if watch in self._watches:
+        if watch.is_on:
+            watch.is_on = False
             self._watches.discard(watch)
             self._news.discard(watch.task.id, watch)
             for agenda in (self._agenda, self._deadlines):
@@ -215,14 +215,12 @@ class Follower:
 
     async def _ask_next(self, places: asyncio.Semaphore) -> None:
         watch = await self._next()
-        caller = Caller(partial(self._watches.__contains__, watch))
         try:
-            admitted = await self._admit(caller)
+            admitted = await self._admit(watch)
         except NotWantedError:
             places.release()
         else:
-            asking = self._owned.start(self._ask(watch, caller, admitted))
-            asking.add_done_callback(lambda _: places.release())
+            self._owned.start(self._ask(watch, admitted, places))
 
     async def _next(self) -> Watch:
         """Wait for a task that should be asked for."""
@@ -247,10 +245,10 @@ class Follower:
             with anyio.move_on_after(self._deadlines.next_due() - now):
                 await self._sooner.wait()
 
-    async def _ask(self, watch: Watch, caller: Caller, admitted: float) -> None:
+    async def _ask(self, watch: Watch, admitted: float, places: asyncio.Semaphore) -> None:
         """Ask for a task once; whatever comes of it, it is asked for again or its watch ends."""
         try:
-            task = await self._query(watch.task.id, caller, admitted)
+            task = await self._query(watch.task.id, watch, admitted)
         except NotWantedError:
             return
         except RuxaError as error:
@@ -259,15 +257,16 @@ class Follower:
         except Exception:
             _logger.exception("asking for task %s failed; it is asked for again", watch.task.id)
         else:
-            if watch.called_back and watch in self._watches and task.state.ended:
+            if watch.called_back and watch.is_on and task.state.ended:
                 self._reliance.learn(came=False)
             self._see(watch, task)
         finally:
-            if watch in self._watches:
+            places.release()
+            if watch.is_on:
                 self._put(watch, clock.now() + self._gap(watch))
 
     def _end(self, watch: Watch, ending: Ending) -> None:
-        if watch in self._watches:
+        if watch.is_on:
             self.drop(watch)
             try:
                 watch.on_end(watch, ending)

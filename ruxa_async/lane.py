@@ -3,32 +3,36 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
+from typing import Final
 
 import anyio
-from attrs import frozen
 
 from ruxa_async.io import clock
 from ruxa_async.policy.pace import About, Pacer
 
-__all__ = ["Caller", "Lane", "NotWantedError"]
+__all__ = ["ANYBODY", "Caller", "Lane", "NotWantedError"]
 
 
 class NotWantedError(Exception):
     """The caller does not want to be admitted any more: nothing was sent."""
 
 
-@frozen
 class Caller:
-    """Who stands in the line."""
+    """Who stands in the line; this one never changes its mind."""
 
-    #: Asked at every move: False takes the caller out of the line.
-    wanted: Callable[[], bool] = lambda: True
-    #: Under this name a call keeps its place that was lost on the way, until it is forgotten.
-    perhaps: str | None = None
+    __slots__ = ()
+
+    def wanted(self) -> bool:
+        """Whether to stay in the line; asked at every move."""
+        return True
+
+    @property
+    def perhaps(self) -> str | None:
+        """Under this name a call keeps its place that was lost on the way, until forgotten."""
+        return None
 
 
-_ANYBODY = Caller()
+ANYBODY: Final = Caller()
 
 
 class Lane:
@@ -48,6 +52,7 @@ class Lane:
         #: When the last call whose answer said what is left had been sent.
         self._hinted_at = -math.inf
         self._line: deque[asyncio.Event] = deque()
+        self._closed = False
 
     @property
     def in_flight(self) -> int:
@@ -59,7 +64,7 @@ class Lane:
         """How many calls stand in the line."""
         return len(self._line)
 
-    async def admit(self, caller: Caller = _ANYBODY, *, first: bool = False) -> float:
+    async def admit(self, caller: Caller = ANYBODY, *, first: bool = False) -> float:
         """Wait until a call may leave, and return the moment: it counts as sent from here on.
 
         Args:
@@ -67,9 +72,9 @@ class Lane:
             first: at the head of the line instead of its end: the call was refused before.
 
         Raises:
-            NotWantedError: the caller changed its mind.
+            NotWantedError: the caller changed its mind, or the lane was closed.
         """
-        if not self._line and caller.wanted() and self._is_free():
+        if not self._line and self._may_stay(caller) and self._is_free():
             return self._send()
         turn = asyncio.Event()
         if first:
@@ -83,13 +88,16 @@ class Lane:
             self._line.remove(turn)
             self._wake()
 
+    def _may_stay(self, caller: Caller) -> bool:
+        return not self._closed and caller.wanted()
+
     def _is_free(self) -> bool:
         now = clock.now()
         return self.pacer.next_send(now, self.in_flight) <= now
 
     async def _until_free(self, turn: asyncio.Event, caller: Caller) -> None:
         while True:
-            if not caller.wanted():
+            if not self._may_stay(caller):
                 raise NotWantedError
             wait = math.inf
             if self._line[0] is turn:
@@ -106,6 +114,11 @@ class Lane:
         self.pacer.sent(now)
         self._out += 1
         return now
+
+    def close(self) -> None:
+        """Admit nobody any more."""
+        self._closed = True
+        self.ask_again()
 
     def ask_again(self) -> None:
         """Let everybody in the line say whether they still want to be admitted."""

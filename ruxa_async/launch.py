@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from anyio.abc import TaskGroup
+from attrs import define
 
 from ruxa_async.callbacks import Callbacks
 from ruxa_async.client import Ruxa
@@ -31,6 +32,23 @@ __all__ = ["Launch"]
 _OUTAGE: Final = 120.0
 #: Creates that leave before others have their turn, where nothing makes them wait.
 _AT_ONCE: Final = 16
+
+
+@define(eq=False)
+class _Sender(Caller):
+    """A job whose create waits for its turn."""
+
+    launch: "Launch"
+    job: Job
+
+    def wanted(self) -> bool:
+        """Whether it should still leave: one that a callback tells of need not be repeated."""
+        return not self.launch.stopped and self.launch.known(self.job) is None
+
+    @property
+    def perhaps(self) -> str | None:
+        """What keeps its place where callbacks may tell what became of it."""
+        return self.launch.perhaps(self.job)
 
 
 class Launch:
@@ -75,9 +93,7 @@ class Launch:
             group: waits for what callbacks say.
             job: that was started.
         """
-        perhaps = None if self._callbacks is None else self._perhaps_name(job)
-        # A create that a callback tells of need not be repeated.
-        caller = Caller(lambda: not self.stopped and self._known(job) is None, perhaps)
+        caller = _Sender(self, job)
         try:
             admitted = await self._ruxa.exchange.admit(caller)
         except BaseException as error:
@@ -127,7 +143,7 @@ class Launch:
                     raise
 
     async def _came_to_nothing(self, group: TaskGroup, job: Job, error: Exception) -> None:
-        task = self._known(job)
+        task = self.known(job)
         if self._left:
             self._ruxa.exchange.left_alone(task or error)
             self._let_go(job)
@@ -150,7 +166,12 @@ class Launch:
             self._results.deliver(Uncertain(job, broken_off(error)))
             self._halt(error)
 
-    def _known(self, job: Job) -> Task | None:
+    def known(self, job: Job) -> Task | None:
+        """Return the task that a callback has named for a job, if one has.
+
+        Args:
+            job: of the batch.
+        """
         return None if self._callbacks is None else self._callbacks.known(job)
 
     async def _lost(self, group: TaskGroup, job: Job, error: UncertainError) -> None:
@@ -170,11 +191,17 @@ class Launch:
     def _let_go(self, job: Job) -> None:
         """Free the place of a create that may have been accepted."""
         self._perhaps.pop(job.key, None)
-        self._ruxa.exchange.creates.forget(self._perhaps_name(job))
+        name = self.perhaps(job)
+        if name is not None:
+            self._ruxa.exchange.creates.forget(name)
 
-    def _perhaps_name(self, job: Job) -> str:
-        """Return under which name a create keeps its place that may have been accepted."""
-        return f"perhaps {id(self):x} {job.key}"
+    def perhaps(self, job: Job) -> str | None:
+        """Return under which name a create keeps its place that may have been accepted.
+
+        Args:
+            job: of the batch.
+        """
+        return None if self._callbacks is None else f"perhaps {id(self):x} {job.key}"
 
     async def _met_again(self, group: TaskGroup, job: Job) -> None:
         """Do what the journal says of a job that was taken for a new one."""

@@ -55,17 +55,14 @@ class Outbox:
         self._orphaned = orphaned
         self._sending = OwnedTasks()
 
-    async def send(
-        self, work: Coroutine[Any, Any, Task], born: Callable[[str], None], record: Record | None
-    ) -> Task:
+    async def send(self, work: Coroutine[Any, Any, Task], record: Record | None) -> Task:
         """Run a create to its end even if the caller is cancelled, who leaves at once.
 
         Args:
             work: sends it, once.
-            born: told the id of the task, once that is written down.
             record: where its life is written down.
         """
-        return await self._sending.heard_out(self.noted(work, born, record), self._gone)
+        return await self._sending.heard_out(self.noted(work, record), self._gone)
 
     def own(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine that sends a create and ends by itself.
@@ -82,14 +79,11 @@ class Outbox:
         finally:
             await self._sending.cancel()
 
-    async def noted(
-        self, work: Awaitable[Task], born: Callable[[str], None], record: Record | None
-    ) -> Task:
+    async def noted(self, work: Awaitable[Task], record: Record | None) -> Task:
         """Write down and tell what became of a create, in this order.
 
         Args:
             work: sends it, once, in a task that nobody cancels.
-            born: told the id of the task, once that is written down.
             record: where its life is written down.
         """
         try:
@@ -103,7 +97,6 @@ class Outbox:
             raise
         if record is not None:
             await record.answered(Move.ACCEPT, task.id)
-        born(task.id)
         self._tell(EventKind.CREATE_ACCEPTED, task.id)
         return task
 

@@ -2,10 +2,10 @@
 
 import random
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
-from attrs import frozen
+from attrs import define
 
 from ruxa_async.errors import ConfigurationError, ConnectError, RateLimitError, RuxaError
 from ruxa_async.lane import Caller, Lane, NotWantedError
@@ -18,7 +18,7 @@ __all__ = ["LONGEST_RETRY_AFTER", "Turn", "Turns"]
 LONGEST_RETRY_AFTER: Final = 300.0
 
 
-@frozen
+@define(eq=False)
 class Turn:
     """Who stands in which line, and what is worth standing there again."""
 
@@ -27,6 +27,9 @@ class Turn:
     worth: tuple[type[RuxaError], ...] = ()
     #: When it was its turn the first time, if that is over.
     admitted: float | None = None
+
+
+AnyTurn = TypeVar("AnyTurn", bound=Turn)
 
 
 class Turns:
@@ -56,14 +59,14 @@ class Turns:
             raise ConfigurationError("This client is closed; make a new one.")
 
     async def repeated(
-        self, turn: Turn, attempt: Callable[[float, float], Awaitable[Task]]
+        self, turn: AnyTurn, attempt: Callable[[AnyTurn, float, float], Awaitable[Task]]
     ) -> Task:
         """Return what an attempt brings, the first or a later one.
 
         Args:
             turn: where to wait for it.
-            attempt: sends once; told when it was its turn, and how long everybody has to wait
-                should no connection come about.
+            attempt: sends once; told whose turn it is and since when, and how long everybody has
+                to wait should no connection come about.
 
         Raises:
             RuxaError: what the last attempt brought.
@@ -72,10 +75,10 @@ class Turns:
         failures, sent_at, first = 0, turn.admitted, False
         while True:
             if sent_at is None:
-                sent_at = await self.wait(turn, first=first)
+                sent_at = await self.wait(turn.lane, turn.caller, first=first)
             pause = self._retry.wait(failures + 1, random.random())  # noqa: S311  # no secret
             try:
-                return await attempt(sent_at, pause or self._retry.wait_initial)
+                return await attempt(turn, sent_at, pause or self._retry.wait_initial)
             except RateLimitError as error:
                 if (error.retry_after or 0.0) > LONGEST_RETRY_AFTER:
                     raise
@@ -85,21 +88,20 @@ class Turns:
                 failures += 1
             first, sent_at = True, None
 
-    async def wait(self, turn: Turn, *, first: bool = False) -> float:
+    async def wait(self, lane: Lane, caller: Caller, *, first: bool = False) -> float:
         """Wait until it is somebody's turn, and return the moment: it counts as sent from then on.
 
         Args:
-            turn: whose, and where.
+            lane: where.
+            caller: whose.
             first: at the head of the line instead of its end.
 
         Raises:
             NotWantedError: the caller changed its mind.
             ConfigurationError: the client was closed.
         """
-        wanted = turn.caller.wanted
-        caller = Caller(lambda: not self.closed and wanted())
         try:
-            return await turn.lane.admit(caller, first=first)
+            return await lane.admit(caller, first=first)
         except NotWantedError:
             self.check_open()
             raise

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import define, field
 
+from ruxa_async.lane import Caller
 from ruxa_async.policy.durations import Durations
 from ruxa_async.tasks import Task
 
@@ -22,7 +23,7 @@ _NOTHING_SEEN = Durations()
 
 
 @define(eq=False)
-class Watch:
+class Watch(Caller):
     """Somebody waits for a task."""
 
     #: The task as last seen.
@@ -40,6 +41,12 @@ class Watch:
     ended: float | None = None
     #: Whether a callback should tell that it has ended.
     called_back: bool = False
+    #: Whether it still goes on.
+    is_on: bool = True
+
+    def wanted(self) -> bool:
+        """Whether the task should still be asked for."""
+        return self.is_on
 
     def learn(self, now: float) -> None:
         """Learn from how the task was seen just now.

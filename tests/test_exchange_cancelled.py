@@ -158,11 +158,16 @@ async def test_a_query_cancelled_between_two_attempts() -> None:
     assert made.queries.in_flight == made.queries.waiting == 0
 
 
+class _NotAnyMore(Caller):
+    def wanted(self) -> bool:
+        return False
+
+
 async def test_a_caller_that_changes_its_mind() -> None:
     """A caller that is no longer interested is let go, and nothing is sent."""
     made, transport = exchange(created())
     with pytest.raises(NotWantedError):
-        await made.create(_HORSE, caller=Caller(wanted=lambda: False))
+        await made.create(_HORSE, caller=_NotAnyMore())
     assert not transport.requests
 
 

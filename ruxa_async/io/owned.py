@@ -1,6 +1,7 @@
 """Plain tasks with an owner: they outlive their caller, but never their owner."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -18,12 +19,15 @@ class OwnedTasks:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._forget = self._tasks.discard
+        # Otherwise each callback gets a copy of the context that nobody looks at.
+        self._nowhere = contextvars.Context()
 
     def start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """Run a coroutine beside the caller, and keep it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget, context=self._nowhere)
         return task
 
     async def heard_out(

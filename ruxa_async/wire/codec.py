@@ -57,6 +57,9 @@ except ImportError:
     loads = _slow_loads
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 def dumps(value: Any) -> bytes:
     """Return the value as compact JSON in UTF-8.
 
@@ -64,7 +67,7 @@ def dumps(value: Any) -> bytes:
         ValueError: it holds NaN or an infinity, which JSON cannot say.
         TypeError: it holds something that has no JSON.
     """
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _encode(value).encode()
 
 
 def decode(body: bytes) -> Any:
@@ -87,7 +90,10 @@ def as_object(value: Any) -> Mapping[str, Any] | None:
 
 
 def _first(*values: Any) -> Any:
-    return next((value for value in values if value not in (None, "")), None)
+    for value in values:
+        if value is not None and value != "":
+            return value
+    return None
 
 
 def _text(value: Any) -> str:
@@ -240,8 +246,10 @@ def _read_output(detail: _Detail) -> Output:
 
 
 def _first_texts(*values: Any) -> tuple[str, ...]:
-    found = (_texts(value) for value in values)
-    return next((texts for texts in found if texts), ())
+    for value in values:
+        if value is not None and (texts := _texts(value)):
+            return texts
+    return ()
 
 
 def _read_result(result: Any) -> dict[str, Any]:
