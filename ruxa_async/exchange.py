@@ -3,8 +3,7 @@
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from attrs import define
-
+from ruxa_async.asks import Create, Query
 from ruxa_async.births import Births
 from ruxa_async.catalog import Recipe
 from ruxa_async.errors import (
@@ -24,38 +23,13 @@ from ruxa_async.outbox import Outbox, Record
 from ruxa_async.policy.pace import Pace, Pacer
 from ruxa_async.policy.retry import Retry
 from ruxa_async.tasks import Task
-from ruxa_async.turns import LONGEST_RETRY_AFTER, Turn, Turns
-from ruxa_async.wire.answers import read_create, read_other, read_query
+from ruxa_async.turns import LONGEST_RETRY_AFTER, Turns
+from ruxa_async.wire.answers import read_other
 from ruxa_async.wire.endpoints import Endpoints
 from ruxa_async.wire.hints import read_hint
-from ruxa_async.wire.messages import Request, Response
+from ruxa_async.wire.messages import Response
 
 __all__ = ["Exchange"]
-
-
-@define(eq=False, kw_only=True)
-class _Create(Turn):
-    """A create, and what is done with it."""
-
-    request: Request
-    #: Of its recipe.
-    kind: tuple[str, str]
-    called_back: bool
-    record: Record | None
-
-    def read(self, response: Response) -> Task:
-        return read_create(response)
-
-
-@define(eq=False, kw_only=True)
-class _Query(Turn):
-    """A query, and what is done with it."""
-
-    request: Request
-    task_id: str
-
-    def read(self, response: Response) -> Task:
-        return read_query(response, self.task_id)
 
 
 class Exchange:
@@ -125,7 +99,7 @@ class Exchange:
             if admitted is not None:
                 self.creates.lost(admitted)
             raise
-        create = _Create(
+        create = Create(
             self.creates,
             caller,
             _UNSENT,
@@ -137,7 +111,7 @@ class Exchange:
         )
         return await self._turns.repeated(create, self._send_create)
 
-    async def _send_create(self, create: _Create, sent_at: float, pause: float) -> Task:
+    async def _send_create(self, create: Create, sent_at: float, pause: float) -> Task:
         send = self._outbox.send if create.admitted is None else self._outbox.noted
         return await send(self._attempt(create, sent_at, pause), create.record)
 
@@ -208,11 +182,11 @@ class Exchange:
         admitted: float | None = None,
     ) -> Task:
         request = self._endpoints.query(task_id)
-        query = _Query(self.queries, caller, worth, admitted, request=request, task_id=task_id)
+        query = Query(self.queries, caller, worth, admitted, request=request, task_id=task_id)
         self._turns.earn()
         return await self._turns.repeated(query, self._send_query)
 
-    async def _send_query(self, query: _Query, sent_at: float, pause: float) -> Task:
+    async def _send_query(self, query: Query, sent_at: float, pause: float) -> Task:
         try:
             task = await self._attempt(query, sent_at, pause)
         except RuxaError as error:
@@ -237,11 +211,11 @@ class Exchange:
             lane.close()
         await self._outbox.finish()
 
-    async def _attempt(self, ask: _Create | _Query, sent_at: float, pause: float) -> Task:
+    async def _attempt(self, ask: Create | Query, sent_at: float, pause: float) -> Task:
         """Send once; whatever happens, the lane hears how it ended."""
         lane = ask.lane
         try:
-            if isinstance(ask, _Create):
+            if isinstance(ask, Create):
                 await self._prepare(ask)
             response = await self._transport.send(ask.request)
             self._heed(lane, response, sent_at)
@@ -263,14 +237,14 @@ class Exchange:
         except BaseException:
             lane.lost(sent_at)
             raise
-        if isinstance(ask, _Create):
+        if isinstance(ask, Create):
             self.births.add(task.id, ask.kind, called_back=ask.called_back)
             lane.accepted(sent_at, task.id)
         else:
             lane.accepted(sent_at)
         return task
 
-    async def _prepare(self, create: _Create) -> None:
+    async def _prepare(self, create: Create) -> None:
         """Write down, and tell, that a create leaves."""
         if create.record is not None:
             await create.record.sending()
