@@ -111,9 +111,9 @@ class Exchange:
         )
         return await self._turns.repeated(create, self._send_create)
 
-    async def _send_create(self, create: Create, sent_at: float, pause: float) -> Task:
+    async def _send_create(self, create: Create, sent_at: float) -> Task:
         send = self._outbox.send if create.admitted is None else self._outbox.noted
-        return await send(self._attempt(create, sent_at, pause), create.record)
+        return await send(self._attempt(create, sent_at), create.record)
 
     async def admit(self, caller: Caller) -> float:
         """Wait until a create may leave, and return the moment: it counts as sent from here on.
@@ -186,9 +186,9 @@ class Exchange:
         self._turns.earn()
         return await self._turns.repeated(query, self._send_query)
 
-    async def _send_query(self, query: Query, sent_at: float, pause: float) -> Task:
+    async def _send_query(self, query: Query, sent_at: float) -> Task:
         try:
-            task = await self._attempt(query, sent_at, pause)
+            task = await self._attempt(query, sent_at)
         except RuxaError as error:
             self._tell(EventKind.QUERIED, query.task_id, error)
             raise
@@ -211,7 +211,7 @@ class Exchange:
             lane.close()
         await self._outbox.finish()
 
-    async def _attempt(self, ask: Create | Query, sent_at: float, pause: float) -> Task:
+    async def _attempt(self, ask: Create | Query, sent_at: float) -> Task:
         """Send once; whatever happens, the lane hears how it ended."""
         lane = ask.lane
         try:
@@ -225,7 +225,7 @@ class Exchange:
             lane.refused(sent_at, wait, error.about)
             raise
         except ConnectError:
-            lane.unreachable(sent_at, pause)
+            lane.unreachable(sent_at, self._turns.outage(ask))
             raise
         except ResponseError as error:
             # Without a status it was found at fault here, and nothing was sent.

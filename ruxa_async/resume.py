@@ -1,6 +1,5 @@
 """WHAT AN EARLIER RUN HAS LEFT: what is done is passed over, what runs is gone on with."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import aclosing
@@ -8,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import anyio
-
+from ruxa_async.catalog import Recipe
 from ruxa_async.client import Ruxa
 from ruxa_async.errors import JournalError, RuxaError, TaskError
+from ruxa_async.io import clock
 from ruxa_async.io.entries import Entry, outcome_of
 from ruxa_async.io.journal import Journal
 from ruxa_async.jobs import Failed, Job, Outcome, Succeeded
@@ -21,7 +20,7 @@ from ruxa_async.results import Results
 from ruxa_async.sources import Jobs, named, numbers
 from ruxa_async.tasks import Task
 from ruxa_async.watch import Watch
-from ruxa_async.wire.identity import StableKeys, identify
+from ruxa_async.wire.identity import Identity, StableKeys, identify
 
 __all__ = ["Resume", "wanted"]
 
@@ -54,7 +53,9 @@ class Resume:
         self._began = 0.0
         self._noted_at = -_NOTED_EVERY
         self._sampled: dict[tuple[str, str], int] = {}
-        self._closing: set[asyncio.Future[None]] = set()
+        self._keys = StableKeys()
+        #: Of jobs that were named here, until they are sent or need not be.
+        self._identities: dict[str, Identity] = {}
 
     async def begin(self) -> None:
         """Take over what was learned.
@@ -71,6 +72,20 @@ class Resume:
             self._ruxa.pacer.restore(learned)
         for kind, running, ended in await self._journal.learning.durations():
             self._ruxa.follower.teach(kind, running, ended)
+
+    def name(self, recipe: Recipe) -> str:
+        """Return the key of a bare recipe: what it says, and its number among equals.
+
+        Args:
+            recipe: the next one.
+        """
+        identity = identify(recipe)
+        key = self._keys.name(identity)
+        self._identities[key] = identity
+        return key
+
+    def _identity(self, job: Job) -> Identity:
+        return self._identities.pop(job.key, None) or identify(job.recipe)
 
     async def pending(
         self, jobs: AsyncGenerator[Job, None], place: Callable[[], Awaitable[int]], *, ahead: bool
@@ -117,7 +132,7 @@ class Resume:
         Args:
             job: that is to be sent.
         """
-        return self._journal.moves.record(job)
+        return self._journal.moves.record(job, self._identity(job))
 
     async def meet(self, job: Job) -> Task | None:
         """Return the task of a job that turned out to be known, if it is to be followed.
@@ -133,7 +148,10 @@ class Resume:
 
     def _is_done(self, job: Job, entry: Entry | None, *, is_busy: bool) -> bool:
         """Whether nothing is to be done for a job; what has to be told of it is told."""
-        if entry is not None and entry.digest != identify(job.recipe).digest:
+        if entry is None and not is_busy:
+            return False
+        identity = self._identity(job)
+        if entry is not None and entry.digest != identity.digest:
             raise JournalError(
                 f"Job {job.key} was another recipe in an earlier run ({entry.state.value}): give "
                 "the changed one a key of its own."
@@ -177,26 +195,21 @@ class Resume:
         """
         key = outcome.job.key
         ending = _ending(outcome)
-        if ending is None or self._journal.moves.state(key) is not JobState.RUNNING:
+        if ending is None:
             self._results.over(key)
-            return
-        written = self._journal.moves.ended(key, *ending)
-        self._closing.add(written)
-        written.add_done_callback(partial(self._closed, key, told))
+        else:
+            self._journal.moves.ended(key, *ending, told=partial(self._closed, key, told))
 
     def _closed(
-        self, key: str, told: Callable[[JournalError], None], written: "asyncio.Future[None]"
+        self, key: str, told: Callable[[JournalError], None], error: Exception | None
     ) -> None:
-        self._closing.discard(written)
         self._results.over(key)
-        error = None if written.cancelled() else written.exception()
         if error is not None:
             told(error if isinstance(error, JournalError) else JournalError(repr(error)))
 
     async def finish(self) -> None:
         """Wait until all that has ended is committed."""
-        if self._closing:
-            await asyncio.wait(set(self._closing))
+        await self._journal.moves.commits.settled()
 
     def _note_duration(self, kind: tuple[str, str], watch: Watch) -> None:
         number = self._sampled.get(kind, 0)
@@ -210,7 +223,7 @@ class Resume:
         Args:
             now: at once.
         """
-        moment = anyio.current_time()
+        moment = clock.now()
         if now or moment - self._noted_at >= _NOTED_EVERY:
             self._noted_at = moment
             self._journal.learning.note_pace(self._lane, self._ruxa.pacer.snapshot())
@@ -226,8 +239,7 @@ async def wanted(
         resume: what an earlier run has left; None: there is no journal.
         place: waits until there is a place for one more, and returns how many there are.
     """
-    keys = numbers() if resume is None else StableKeys().key
-    async with aclosing(named(jobs, keys)) as every:
+    async with aclosing(named(jobs, numbers() if resume is None else resume.name)) as every:
         if resume is not None:
             ahead = not isinstance(jobs, AsyncIterable)
             async with aclosing(resume.pending(every, place, ahead=ahead)) as pending:

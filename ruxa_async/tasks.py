@@ -2,6 +2,7 @@
 
 import enum
 import functools
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ class TaskState(enum.Enum):
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen to the task."""
-        return self in {TaskState.SUCCESS, TaskState.FAIL}
+        return self is TaskState.SUCCESS or self is TaskState.FAIL
 
 
 @frozen
@@ -65,7 +66,7 @@ class Task:
 
     def to_json(self) -> str:
         """Return the task as a JSON object that `from_json` reads back to an equal task."""
-        return _converter().dumps(self, ensure_ascii=False)
+        return _encode(_converter().unstructure(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Task":
@@ -77,6 +78,9 @@ class Task:
             ValueError: the text is not JSON.
         """
         return _converter().loads(text, cls)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @functools.cache

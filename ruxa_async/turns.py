@@ -27,6 +27,8 @@ class Turn:
     worth: tuple[type[RuxaError], ...] = ()
     #: When it was its turn the first time, if that is over.
     admitted: float | None = None
+    #: How often it brought what is worth another turn.
+    failures: int = 0
 
 
 AnyTurn = TypeVar("AnyTurn", bound=Turn)
@@ -59,33 +61,31 @@ class Turns:
             raise ConfigurationError("This client is closed; make a new one.")
 
     async def repeated(
-        self, turn: AnyTurn, attempt: Callable[[AnyTurn, float, float], Awaitable[Task]]
+        self, turn: AnyTurn, attempt: Callable[[AnyTurn, float], Awaitable[Task]]
     ) -> Task:
         """Return what an attempt brings, the first or a later one.
 
         Args:
             turn: where to wait for it.
-            attempt: sends once; told whose turn it is and since when, and how long everybody has
-                to wait should no connection come about.
+            attempt: sends once; told whose turn it is, and since when.
 
         Raises:
             RuxaError: what the last attempt brought.
             NotWantedError: the caller changed its mind.
         """
-        failures, sent_at, first = 0, turn.admitted, False
+        sent_at, first = turn.admitted, False
         while True:
             if sent_at is None:
                 sent_at = await self.wait(turn.lane, turn.caller, first=first)
-            pause = self._retry.wait(failures + 1, random.random())  # noqa: S311  # no secret
             try:
-                return await attempt(turn, sent_at, pause or self._retry.wait_initial)
+                return await attempt(turn, sent_at)
             except RateLimitError as error:
                 if (error.retry_after or 0.0) > LONGEST_RETRY_AFTER:
                     raise
             except turn.worth as error:
-                if pause is None or not await self._paused(error, pause):
+                if not await self._paused(turn, error):
                     raise
-                failures += 1
+                turn.failures += 1
             first, sent_at = True, None
 
     async def wait(self, lane: Lane, caller: Caller, *, first: bool = False) -> float:
@@ -106,8 +106,22 @@ class Turns:
             self.check_open()
             raise
 
-    async def _paused(self, error: RuxaError, pause: float) -> bool:
+    def outage(self, turn: Turn) -> float:
+        """Return how many seconds everybody has to wait where no connection came about.
+
+        Args:
+            turn: in which that was seen.
+        """
+        return self._pause(turn) or self._retry.wait_initial
+
+    def _pause(self, turn: Turn) -> float | None:
+        return self._retry.wait(turn.failures + 1, random.random())  # noqa: S311  # no secret
+
+    async def _paused(self, turn: Turn, error: RuxaError) -> bool:
         """Wait before a repeat; False: there is nothing left to spend on it."""
+        pause = self._pause(turn)
+        if pause is None:
+            return False
         if isinstance(error, ConnectError):
             return True  # the gate of the lane, shut by this failure, makes everybody wait
         if not self._budget.spend():

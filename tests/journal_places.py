@@ -5,13 +5,17 @@ import itertools
 import shutil
 import tempfile
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from ruxa_async import Journal, RuxaError, Task
+from ruxa_async.io.commits import settle
 
 _NUMBERS = itertools.count()
 
@@ -54,3 +58,16 @@ async def where(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     yield server.replace("/postgres?", f"/{name}?")
     await _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
     await asyncio.sleep(0)
+
+
+async def ended(
+    journal: Journal,
+    key: str,
+    task: Task | None,
+    paths: Iterable[Path] = (),
+    error: RuxaError | None = None,
+) -> None:
+    """Note how a running job ended; on return that is on the disk."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    journal.moves.ended(key, task, paths, error, told=partial(settle, done))
+    await done

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from journal_places import postgres, where  # noqa: F401  # fixtures
+from journal_places import ended, postgres, where  # noqa: F401  # fixtures
 
 from ruxa_async import (
     ConfigurationError,
@@ -50,7 +50,7 @@ async def test_a_life_is_written_down(where: str) -> None:  # noqa: F811
         await send(journal, HORSE, Move.REFUSE)
         await send(journal, HORSE, Move.ACCEPT, "t1")
         assert (await journal.find(["horse"]))["horse"].state is JobState.RUNNING
-        await journal.moves.ended("horse", DONE, (Path("videos/t1.mp4"),))
+        await ended(journal, "horse", DONE, (Path("videos/t1.mp4"),))
     async with Journal.open(where) as journal:
         entry = (await journal.find(["horse", "cow"]))["horse"]
         assert (entry.state, entry.task_id, entry.attempt) == (JobState.SUCCEEDED, "t1", 2)
@@ -109,7 +109,7 @@ async def test_a_callback_finds_a_lost_create(where: str) -> None:  # noqa: F811
         assert not await journal.told("horse", failed, "second")
         entry = (await journal.find(["horse"]))["horse"]
         assert (entry.state, entry.task_id) == (JobState.RUNNING, "t1")
-        await journal.moves.ended("horse", DONE)
+        await ended(journal, "horse", DONE)
         assert not await journal.told("horse", failed, "third")
         entry = (await journal.find(["horse"]))["horse"]
         assert (entry.state, entry.task) == (JobState.SUCCEEDED, DONE)
@@ -187,9 +187,9 @@ async def test_prompts_are_forgotten_on_request(tmp_path: Path) -> None:
     async with Journal.open(tmp_path / "night.db", store_prompts=False) as journal:
         await send(journal, HORSE, Move.ACCEPT, "t1")
         await send(journal, Job("cow", Sora2("A cow")), Move.ACCEPT, "t2")
-        await journal.moves.ended("horse", DONE)
+        await ended(journal, "horse", DONE)
         error = TaskFailedError("No.", Task("t2", TaskState.FAIL))
-        await journal.moves.ended("cow", error.task, error=error)
+        await ended(journal, "cow", error.task, error=error)
         entry = (await journal.find(["horse"]))["horse"]
         assert entry.recipe is None
         assert entry.task is not None

@@ -11,6 +11,7 @@ import pytest
 from attrs import define, field
 from hypothesis import settings, stateful
 from hypothesis import strategies as st
+from journal_places import ended
 
 import ruxa_async as ruxa
 from ruxa_async import Job, JobState, Journal, JournalError, Task, TaskState
@@ -213,7 +214,7 @@ class JournalMachine(stateful.RuleBasedStateMachine):
 
     async def _ended(self, key: str, task: Task) -> None:
         failed = ruxa.TaskFailedError("No.", task) if task.state is TaskState.FAIL else None
-        await self.journal.moves.ended(key, task, error=failed)
+        await ended(self.journal, key, task, error=failed)
 
     @step(lambda self: self.tasks, again=st.booleans(), ends=st.booleans(), kill=KILLS)
     def callback(self, pick: int, *, again: bool, ends: bool, kill: int | None) -> None:

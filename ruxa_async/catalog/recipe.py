@@ -1,6 +1,7 @@
 """What every recipe has in common, and the one that says anything the others cannot."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -36,12 +37,15 @@ class Recipe:
     @property
     def kind(self) -> tuple[str, str]:
         """The model, and the length or size: tasks of one kind take about as long."""
-        given = [getattr(self, name, None) for name in _LENGTHS]
-        return str(getattr(self, "model", "")), _first(given)
+        return str(getattr(self, "model", "")), _length(partial(getattr, self))
 
 
-def _first(given: Iterable[Any]) -> str:
-    return next((str(value) for value in given if value is not None), "")
+def _length(given: Callable[[str, None], Any]) -> str:
+    for name in _LENGTHS:
+        value = given(name, None)
+        if value is not None:
+            return str(value)
+    return ""
 
 
 def _plain(value: Mapping[str, Any]) -> Any:
@@ -107,7 +111,7 @@ class Generation(Recipe):
     @property
     def kind(self) -> tuple[str, str]:
         """The model, and the length or size: tasks of one kind take about as long."""
-        return self.model, _first(self.parameters.get(name) for name in _LENGTHS)
+        return self.model, _length(self.parameters.get)
 
     def __attrs_post_init__(self) -> None:
         """Check every field at once."""

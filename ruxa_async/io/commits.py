@@ -3,11 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from ruxa_async.io.owned import OwnedTasks, look
+from ruxa_async.io.owned import OwnedTasks
 
-__all__ = ["Commits", "Keyed"]
+__all__ = ["Commits", "Keyed", "settle"]
 
 #: A commit waits so many seconds for company, unless so many changes wait already.
 _GATHER, _ENOUGH = 0.01, 64
@@ -25,7 +26,9 @@ class Keyed(Protocol):
 
 
 Item = TypeVar("Item", bound=Keyed)
-_Waiting: TypeAlias = tuple[Item, asyncio.Future[None]]
+#: Told once that a change is written, or what went wrong.
+_Told: TypeAlias = Callable[[Exception | None], None]
+_Waiting: TypeAlias = tuple[Item, _Told]
 
 
 class Commits(Generic[Item]):
@@ -47,7 +50,8 @@ class Commits(Generic[Item]):
         self._queue: deque[_Waiting[Item]] = deque()
         self._owned = OwnedTasks()
         self._busy = False
-        self._writing: list[asyncio.Future[None]] = []
+        self._added = self._over = 0
+        self._moved = asyncio.Event()
 
     def add(self, change: Item) -> "asyncio.Future[None]":
         """Have a change written; what is returned is done once it is, or has what went wrong.
@@ -56,12 +60,21 @@ class Commits(Generic[Item]):
             change: comes after all that were added before.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(look)
-        self._queue.append((change, done))
+        self.post(change, partial(settle, done))
+        return done
+
+    def post(self, change: Item, told: Callable[[Exception | None], None]) -> None:
+        """Have a change written that nobody waits for.
+
+        Args:
+            change: comes after all that were added before.
+            told: called with None once it is written, or with what went wrong; it raises nothing.
+        """
+        self._queue.append((change, told))
+        self._added += 1
         if not self._busy:
             self._busy = True
             self._owned.start(self._run())
-        return done
 
     @property
     def is_busy(self) -> bool:
@@ -70,9 +83,10 @@ class Commits(Generic[Item]):
 
     async def settled(self) -> None:
         """Wait until all that was added up to now has been written, or could not be."""
-        now = (*self._writing, *(done for _, done in self._queue))
-        if now:
-            await asyncio.wait(now)
+        added = self._added
+        while self._over < added:
+            self._moved.clear()
+            await self._moved.wait()
 
     async def finish(self) -> None:
         """Wait until nothing is left to be written."""
@@ -84,11 +98,8 @@ class Commits(Generic[Item]):
                 await asyncio.sleep(0)
                 if len(self._queue) < _ENOUGH:
                     await asyncio.sleep(_GATHER)
-                group = self._group()
-                self._writing = [done for _, done in group]
-                await self._commit(group)
+                await self._commit(self._group())
         finally:
-            self._writing = []
             self._busy = False
 
     def _group(self) -> list[_Waiting[Item]]:
@@ -108,10 +119,28 @@ class Commits(Generic[Item]):
                 for waiting in group:
                     await self._commit([waiting])
                 return
-            for _, done in group:
-                if not done.done():
-                    done.set_exception(error)
+            self._tell(group, error)
         else:
-            for _, done in group:
-                if not done.done():
-                    done.set_result(None)
+            self._tell(group, None)
+
+    def _tell(self, group: list[_Waiting[Item]], error: Exception | None) -> None:
+        for _, told in group:
+            told(error)
+        self._over += len(group)
+        self._moved.set()
+
+
+def settle(done: "asyncio.Future[None]", error: Exception | None) -> None:
+    """Let a future be done; an error that nobody looks at is nothing to complain of.
+
+    Args:
+        done: whoever waits for it may have been cancelled.
+        error: what went wrong, if anything did.
+    """
+    if done.done():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
+        done.exception()

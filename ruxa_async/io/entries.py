@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 import ruxa_async.errors
 from ruxa_async.errors import (
@@ -21,6 +21,9 @@ from ruxa_async.policy.lifecycle import JobState
 from ruxa_async.tasks import Task
 
 __all__ = ["Entry", "entry_of", "error_text", "outcome_of", "outcome_text"]
+
+#: `json.dumps` looks at its arguments each time.
+_encode = json.JSONEncoder().encode
 
 
 @frozen
@@ -98,8 +101,8 @@ def outcome_text(task: Task, paths: Iterable[Path] = (), *, whole: bool = True) 
         paths: of its files.
         whole: whether to keep what Ruxa said word by word: it repeats the prompt.
     """
-    kept = task if whole else evolve(task, raw={})
-    return json.dumps({"task": kept.to_json(), "paths": [str(path) for path in paths]})
+    kept = task if whole else Task(task.id, task.state, task.output, task.failure)
+    return _encode({"task": kept.to_json(), "paths": [str(path) for path in paths]})
 
 
 def error_text(error: RuxaError) -> str:

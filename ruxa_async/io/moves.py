@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from ruxa_async.errors import JournalError, RuxaError
-from ruxa_async.io.commits import Commits
+from ruxa_async.io.commits import Commits, settle
 from ruxa_async.io.entries import error_text, outcome_text
 from ruxa_async.io.lifeboat import Lifeboat, Rescued
 from ruxa_async.jobs import Job
 from ruxa_async.policy.lifecycle import IllegalMoveError, JobState, Move, after
 from ruxa_async.tasks import Task
-from ruxa_async.wire.identity import identify
+from ruxa_async.wire.identity import Identity, identify
 
 if TYPE_CHECKING:
     from ruxa_async.io.store import Change, Store
@@ -78,28 +78,43 @@ class Moves:
         Raises:
             IllegalMoveError: its state does not allow it.
         """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._move(key, move, fields, partial(settle, done))
+        return done
+
+    def _move(
+        self,
+        key: str,
+        move: Move,
+        fields: Mapping[str, Any],
+        told: Callable[[Exception | None], None],
+    ) -> None:
         before = self._states[key]
         state = self._states[key] = after(before, move)
-        written = self.commits.add(self._store.move(key, before, state, fields))
-        written.add_done_callback(partial(self._moved, key, before, state))
-        return written
+        moved = partial(self._moved, key, before, state, told)
+        self.commits.post(self._store.move(key, before, state, fields), moved)
 
     def _moved(
-        self, key: str, before: JobState, state: JobState, written: "asyncio.Future[None]"
+        self,
+        key: str,
+        before: JobState,
+        state: JobState,
+        told: Callable[[Exception | None], None],
+        error: Exception | None,
     ) -> None:
         """Take a move back that could not be written; forget a job that needs nothing more."""
-        if self._states.get(key) is not state:
-            return
-        failed = not written.cancelled() and written.exception() is not None
-        self._states[key] = before if failed else state
-        if self._states[key] not in {JobState.SENDING, JobState.RUNNING}:
-            del self._states[key]
+        if self._states.get(key) is state:
+            now = self._states[key] = state if error is None else before
+            if now is not JobState.SENDING and now is not JobState.RUNNING:
+                del self._states[key]
+        told(error)
 
-    async def sending(self, job: Job) -> None:
+    async def sending(self, job: Job, identity: Identity | None = None) -> None:
         """Note that a job is about to be sent; on return that is on the disk.
 
         Args:
             job: one that is queued, or new.
+            identity: of its recipe, where that is known already.
 
         Raises:
             KnownJobError: the journal knows it, and not as queued: it must not be sent.
@@ -107,7 +122,7 @@ class Moves:
         """
         if self.fault is not None:
             raise JournalError(f"{self.fault} Nothing more is sent.") from self.fault
-        claim = self._store.claim(job.key, identify(job.recipe))
+        claim = self._store.claim(job.key, identity or identify(job.recipe))
         try:
             self._states[job.key] = after(self._states.get(job.key, JobState.QUEUED), Move.SEND)
         except IllegalMoveError as error:
@@ -188,35 +203,37 @@ class Moves:
         task: Task | None,
         paths: Iterable[Path] = (),
         error: RuxaError | None = None,
-    ) -> "asyncio.Future[None]":
-        """Note how a running job ended; what is returned is done once that is committed.
+        *,
+        told: Callable[[Exception | None], None],
+    ) -> None:
+        """Note how a running job ended.
 
         Args:
             key: of the job.
             task: in its end state, where it reached one.
             paths: of its files.
             error: why it failed; None: it succeeded.
+            told: called with None once that is committed, or with what went wrong.
         """
         if self._states.get(key) is not JobState.RUNNING:  # a callback was faster
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            done.set_result(None)
-            return done
+            told(None)
+            return
         whole = self._whole or error is not None
-        return self.move(
-            key,
-            Move.SUCCEED if error is None else Move.FAIL,
-            outcome=None if task is None else outcome_text(task, paths, whole=whole),
-            error=None if error is None else error_text(error),
-            forget=not whole,
-        )
+        fields = {
+            "outcome": None if task is None else outcome_text(task, paths, whole=whole),
+            "error": None if error is None else error_text(error),
+            "forget": not whole,
+        }
+        self._move(key, Move.SUCCEED if error is None else Move.FAIL, fields, told)
 
-    def record(self, job: Job) -> "JobRecord":
+    def record(self, job: Job, identity: Identity | None = None) -> "JobRecord":
         """Return where the life of a job's create is written down.
 
         Args:
             job: one that is queued, or new.
+            identity: of its recipe, where that is known already.
         """
-        return JobRecord(self, job)
+        return JobRecord(self, job, identity)
 
     async def settled(self) -> None:
         """Wait for the answers to the creates that are on their way now, and for their notes."""
@@ -240,13 +257,14 @@ class JobRecord:
 
     moves: Moves
     job: Job
+    identity: Identity | None
     #: Whether it was noted that it leaves: otherwise, what is answered is not for this one.
     _is_noted: bool = field(default=False, init=False)
 
     async def sending(self) -> None:
         """Note that it is about to leave."""
         self._is_noted = False
-        await self.moves.sending(self.job)
+        await self.moves.sending(self.job, self.identity)
         self._is_noted = True
 
     async def answered(

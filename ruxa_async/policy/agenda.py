@@ -107,9 +107,16 @@ class Agenda(Generic[Item]):
             self._stale -= 1
             return
         _, name = self._current[entry[2]]
-        self._lines.setdefault(name, deque()).append(entry)
-        if len(self._lines[name]) == 1:
-            self._rank(name, now)
+        line = self._lines.setdefault(name, deque())
+        line.append(entry)
+        if len(line) > 1:
+            return
+        unranked = [name]
+        if len(self._lines) == 2:  # noqa: PLR2004  # the other one stood alone until now
+            unranked = [*self._lines]
+            self._ranking.clear()
+        for each in unranked:
+            self._rank(each, now)
 
     def _rank(self, name: Hashable, now: float) -> None:
         """Give a line its place among the others, by its head; one without anybody is no more."""
@@ -119,7 +126,9 @@ class Agenda(Generic[Item]):
             self._stale -= 1
         if line:
             due, serial, item = line[0]
-            heapq.heappush(self._ranking, (-self._likely(item, now), due, serial, name))
+            # A line that stands alone is compared with nobody.
+            likely = self._likely(item, now) if len(self._lines) > 1 else math.inf
+            heapq.heappush(self._ranking, (-likely, due, serial, name))
         else:
             del self._lines[name]
 

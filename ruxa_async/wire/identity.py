@@ -74,7 +74,15 @@ class StableKeys:
         Args:
             recipe: any.
         """
-        digest = identify(recipe).digest[:_KEY_DIGITS]
+        return self.name(identify(recipe))
+
+    def name(self, identity: Identity) -> str:
+        """Return the key of the next recipe of that identity.
+
+        Args:
+            identity: of a recipe.
+        """
+        digest = identity.digest[:_KEY_DIGITS]
         self._seen[digest] += 1
         number = self._seen[digest]
         return digest if number == 1 else f"{digest}-{number}"
