@@ -61,11 +61,17 @@ class Database:
         self._pragmas = (*_DURABLE, *(["secure_delete=ON"] if forget else []))
         self._engine: AsyncEngine = create_async_engine(self.place.url, hide_parameters=True)
         self._statements = statements(self._engine.dialect.name)
-        self._hot_path = HotPath(self._statements, self._engine.dialect)
+        self._hot_path = self._make_hot_path()
         self._writer: AsyncConnection | None = None
         self._broken: JournalError | None = None
         self._lock: FileLock | None = None
         self._reading = OwnedTasks()
+
+    def _make_hot_path(self) -> HotPath | None:
+        if self.place.path is None or self._read_only:
+            return None
+        where = f"{self.place.url.database}?mode=rw"
+        return HotPath(where, self._be_durable, self._statements, self._engine.dialect)
 
     @property
     def _open_writer(self) -> AsyncConnection:
@@ -178,8 +184,8 @@ class Database:
         with self._told("written"):
             writer = self._open_writer
             count = partial(self._count, rows)
-            if self.place.path is not None:
-                await self._hot_path.write(writer, rows, count)
+            if self._hot_path is not None:
+                await self._hot_path.write(rows, count)
                 return
             async with writer.begin():
                 count({write: await self._execute(writer, write, rows[write]) for write in rows})
@@ -246,6 +252,8 @@ class Database:
         """Let go of it."""
         try:
             await self._reading.finish()
+            if self._hot_path is not None:
+                await self._hot_path.close()
             if self._writer is not None:
                 await self._writer.close()
                 self._writer = None
@@ -254,7 +262,7 @@ class Database:
             if self._lock is not None:
                 self._lock.release()
 
-    def _be_durable(self, connection: Any, _: object) -> None:
+    def _be_durable(self, connection: Any, _: object = None) -> None:
         cursor = connection.cursor()
         for pragma in self._pragmas:
             cursor.execute(f"PRAGMA {pragma}")

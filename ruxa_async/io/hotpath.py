@@ -1,18 +1,18 @@
-"""SQLite's hot path: statements compiled once, and one hop to its thread for each.
+"""SQLite's hot path: statements compiled once, and one hop to its thread for each commit.
 
 SQLAlchemy hops four times for a statement (cursor, execution, results, closing) and binds each
 row anew; half of what the journal costs was that.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
 from typing import Any, cast
 
-from aiosqlite import Connection
-from attrs import define, field
+from attrs import define
 from sqlalchemy import Dialect, Executable
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ruxa_async.io.tables import Write
 
@@ -45,29 +45,37 @@ class _Compiled:
         return [order({**constants, **row}) for row in rows]
 
 
-@define
 class HotPath:
-    """Writes many rows in one transaction.
+    """Writes many rows in one transaction, on a connection and in a thread of its own.
 
     Args:
+        where: the file's URI.
+        prepare: given each new connection.
         statements: what there is to be executed.
         dialect: SQLite's.
     """
 
-    _statements: Mapping[Write, Executable]
-    _dialect: Dialect
-    _compiled: dict[Write, _Compiled] = field(factory=dict[Write, _Compiled], init=False)
+    def __init__(
+        self,
+        where: str,
+        prepare: Callable[[sqlite3.Connection], None],
+        statements: Mapping[Write, Executable],
+        dialect: Dialect,
+    ) -> None:
+        self._where = where
+        self._prepare = prepare
+        self._statements = statements
+        self._dialect = dialect
+        self._compiled: dict[Write, _Compiled] = {}
+        self._connection: sqlite3.Connection | None = None
+        self._thread = ThreadPoolExecutor(1, "ruxa-journal")
 
     async def write(
-        self,
-        connection: AsyncConnection,
-        rows: Mapping[Write, Sequence[Row]],
-        check: Callable[[Mapping[Write, int]], None],
+        self, rows: Mapping[Write, Sequence[Row]], check: Callable[[Mapping[Write, int]], None]
     ) -> None:
         """Commit all rows, or none.
 
         Args:
-            connection: that nobody else uses meanwhile.
             rows: by statement; those of one statement have the same names.
             check: told how many rows each statement has changed; an error keeps all from being
                 committed.
@@ -75,18 +83,33 @@ class HotPath:
         Raises:
             sqlite3.Error: nothing was written.
         """
-        pooled = await connection.get_raw_connection()
-        driver = cast("Connection", pooled.driver_connection)
-        try:
-            check({write: await self._execute(driver, write, rows[write]) for write in rows})
-            await driver.commit()
-        except BaseException:
-            await driver.rollback()
-            raise
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, rows, check)
 
-    async def _execute(self, driver: Connection, write: Write, rows: Sequence[Row]) -> int:
+    def _write(
+        self, rows: Mapping[Write, Sequence[Row]], check: Callable[[Mapping[Write, int]], None]
+    ) -> None:
+        connection = self._connection = self._connection or self._connect()
+        with connection:  # a transaction
+            check({write: self._execute(connection, write, rows[write]) for write in rows})
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._where, uri=True)
+        self._prepare(connection)
+        return connection
+
+    def _execute(self, connection: sqlite3.Connection, write: Write, rows: Sequence[Row]) -> int:
         compiled = self._compiled.get(write)
         if compiled is None:
             compiled = _Compiled.of(self._statements[write], self._dialect, rows[0])
             self._compiled[write] = compiled
-        return (await driver.executemany(compiled.sql, compiled.bound(rows))).rowcount
+        return connection.executemany(compiled.sql, compiled.bound(rows)).rowcount
+
+    async def close(self) -> None:
+        """Let go of the file, once everything is written."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown()
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
