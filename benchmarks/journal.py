@@ -81,7 +81,7 @@ def changes(identity: Identity) -> tuple[Change, Change]:
     """Return what is noted of a create: that it leaves, and which task it became."""
     key = f"{next(_NUMBERS)}"
     fields = {"task_id": f"task {key}"}
-    moved = Store.move(key, JobState.SENDING, JobState.RUNNING, fields)
+    moved = Store.move(key, JobState.SENDING, JobState.RUNNING, **fields)
     return Store.claim(key, identity), moved
 
 

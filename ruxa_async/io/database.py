@@ -12,10 +12,10 @@ from sqlalchemy.exc import DataError, IntegrityError, NoSuchTableError, SQLAlche
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ruxa_async.errors import JournalError
-from ruxa_async.io.hotpath import ROW_FAULTS, HotPath
+from ruxa_async.io.hotpath import ROW_FAULTS, HotPath, Row
 from ruxa_async.io.owned import OwnedTasks
 from ruxa_async.io.place import Place, foreign, lock_file
-from ruxa_async.io.tables import METADATA, STEPS, Write, about, job, statements
+from ruxa_async.io.tables import METADATA, NAMES, STEPS, Write, about, job, statements
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -33,7 +33,8 @@ class Change:
     """One row to be written."""
 
     write: Write
-    values: Mapping[str, Any]
+    #: In the order of `NAMES`.
+    values: Row
     #: Of the job, or whatever else is changed.
     key: str
 
@@ -106,8 +107,7 @@ class Database:
             async with self._writer.begin():
                 await self._writer.run_sync(self._bring_up_to_date)
         if not self._read_only:
-            values = {"name": "owner", "value": owner}
-            await self.write([Change(Write.ABOUT, values, "owner")])
+            await self.write([Change(Write.ABOUT, ("owner", owner), "owner")])
 
     def _open_file(self, path: Path) -> None:
         if self._read_only:
@@ -178,7 +178,7 @@ class Database:
             FaultyChangeError: one of them cannot be made.
             JournalError: nothing can be written.
         """
-        rows: dict[Write, list[Mapping[str, Any]]] = {}
+        rows: dict[Write, list[Row]] = {}
         for change in changes:
             rows.setdefault(change.write, []).append(change.values)
         with self._told("written"):
@@ -190,17 +190,14 @@ class Database:
             async with writer.begin():
                 count({write: await self._execute(writer, write, rows[write]) for write in rows})
 
-    async def _execute(
-        self, writer: AsyncConnection, write: Write, values: list[Mapping[str, Any]]
-    ) -> int:
+    async def _execute(self, writer: AsyncConnection, write: Write, rows: Sequence[Row]) -> int:
+        values = [dict(zip(NAMES[write], row, strict=True)) for row in rows]
         result = await writer.execute(self._statements[write], values)
         if write is Write.MOVE:  # its driver does not count what many executions change
             return await self._moved(writer, values)
         return len(result.all()) if result.returns_rows else len(values)
 
-    def _count(
-        self, rows: Mapping[Write, Sequence[Mapping[str, Any]]], changed: Mapping[Write, int]
-    ) -> None:
+    def _count(self, rows: Mapping[Write, Sequence[Row]], changed: Mapping[Write, int]) -> None:
         """Make sure that every job was where its change begins."""
         for write in (Write.CLAIM, Write.MOVE):
             if changed.get(write, 0) < len(rows.get(write, ())):
@@ -209,7 +206,7 @@ class Database:
                     "be in."
                 )
 
-    async def _moved(self, writer: AsyncConnection, values: list[Mapping[str, Any]]) -> int:
+    async def _moved(self, writer: AsyncConnection, values: Sequence[Mapping[str, Any]]) -> int:
         """Return how many jobs are where they were to be moved."""
         wanted = {row["of"]: row["state"] for row in values}
         found = await writer.execute(select(job.c.key, job.c.state).where(job.c.key.in_(wanted)))

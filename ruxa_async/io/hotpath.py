@@ -6,22 +6,22 @@ row anew; half of what the journal costs was that.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from operator import itemgetter
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from attrs import define
 from sqlalchemy import Dialect, Executable
 
-from ruxa_async.io.tables import Write
+from ruxa_async.io.tables import NAMES, Write
 
-__all__ = ["ROW_FAULTS", "HotPath"]
+__all__ = ["ROW_FAULTS", "HotPath", "Row"]
 
 #: Errors that a single row is at fault for.
 ROW_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)
 
-Row = Mapping[str, Any]
+#: Values in the order of `NAMES`.
+Row: TypeAlias = tuple[Any, ...]
 
 
 @define
@@ -29,20 +29,20 @@ class _Compiled:
     """A statement as SQLite's driver takes it."""
 
     sql: str
-    #: Values that are the same in each row.
-    constants: Row
-    order: Callable[[Row], Any]
+    #: What follows the values of each row.
+    constants: tuple[Any, ...]
 
     @classmethod
-    def of(cls, statement: Executable, dialect: Dialect, names: Iterable[str]) -> "_Compiled":
-        compiled = cast("Any", statement).compile(dialect=dialect, column_keys=[*names])
-        constants = {name: it for name, it in compiled.params.items() if it is not None}
-        return cls(str(compiled), constants, itemgetter(*compiled.positiontup))
+    def of(cls, statement: Executable, dialect: Dialect, names: tuple[str, ...]) -> "_Compiled":
+        compiled = cast("Any", statement).compile(dialect=dialect, column_keys=names)
+        asked, further = compiled.positiontup[: len(names)], compiled.positiontup[len(names) :]
+        if tuple(asked) != names:
+            raise AssertionError(f"{compiled} asks for {asked}")
+        return cls(str(compiled), tuple(compiled.params[name] for name in further))
 
-    def bound(self, rows: Sequence[Row]) -> list[tuple[Any, ...]]:
-        """Return the rows' values in the order in which the statement wants them."""
-        constants, order = self.constants, self.order
-        return [order({**constants, **row}) for row in rows]
+    def bound(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return the rows with all that the statement asks for."""
+        return [row + self.constants for row in rows] if self.constants else rows
 
 
 class HotPath:
@@ -76,7 +76,7 @@ class HotPath:
         """Commit all rows, or none.
 
         Args:
-            rows: by statement; those of one statement have the same names.
+            rows: by statement, each with its values in the order of `NAMES`.
             check: told how many rows each statement has changed; an error keeps all from being
                 committed.
 
@@ -100,7 +100,7 @@ class HotPath:
     def _execute(self, connection: sqlite3.Connection, write: Write, rows: Sequence[Row]) -> int:
         compiled = self._compiled.get(write)
         if compiled is None:
-            compiled = _Compiled.of(self._statements[write], self._dialect, rows[0])
+            compiled = _Compiled.of(self._statements[write], self._dialect, NAMES[write])
             self._compiled[write] = compiled
         return connection.executemany(compiled.sql, compiled.bound(rows)).rowcount
 

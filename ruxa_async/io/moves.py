@@ -92,7 +92,7 @@ class Moves:
         before = self._states[key]
         state = self._states[key] = after(before, move)
         moved = partial(self._moved, key, before, state, told)
-        self.commits.post(self._store.move(key, before, state, fields), moved)
+        self.commits.post(self._store.move(key, before, state, **fields), moved)
 
     def _moved(
         self,

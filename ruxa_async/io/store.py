@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,15 +19,9 @@ from ruxa_async.wire.identity import Identity
 
 __all__ = ["Change", "Store"]
 
+_SENDING: Final = JobState.SENDING.value
 #: How many durations are kept; older ones are forgotten.
 _SAMPLES: Final = 5_000
-_NO_FIELDS: Final[Mapping[str, Any]] = {
-    "error": None,
-    "outcome": None,
-    "task_id": None,
-    "accepted_at": None,
-    "forget": False,
-}
 
 
 class Store:
@@ -131,69 +125,59 @@ class Store:
     def claim(key: str, identity: Identity) -> Change:
         """Return the change that notes a job as about to be sent."""
         now = time.time()
-        values = {
-            "key": key,
-            "state": JobState.SENDING.value,
-            "digest": identity.digest,
-            "recipe": identity.text,
-            "attempt": 1,
-            "created_at": now,
-            "sent_at": now,
-        }
-        return Change(Write.CLAIM, values, key)
+        row = (key, _SENDING, identity.digest, identity.text, 1, now, now)
+        return Change(Write.CLAIM, row, key)
 
     @staticmethod
-    def move(key: str, before: JobState, state: JobState, fields: Mapping[str, Any]) -> Change:
-        """Return the change that moves a job on."""
+    def move(
+        key: str,
+        before: JobState,
+        state: JobState,
+        *,
+        task_id: str | None = None,
+        outcome: str | None = None,
+        error: str | None = None,
+        forget: bool = False,
+    ) -> Change:
+        """Return the change that moves a job on.
+
+        Args:
+            key: of the job.
+            before: where it stands.
+            state: where it will.
+            task_id: of its task; None: as it was.
+            outcome: what its task has made.
+            error: what went wrong.
+            forget: whether its recipe is left out from here on.
+        """
         now = time.time()
-        values = {
-            **_NO_FIELDS,
-            **fields,
-            "of": key,
-            "before": before.value,
-            "state": state.value,
-            "ended_at": now if state.ended else None,
-        }
-        if state is JobState.RUNNING:
-            values["accepted_at"] = now
-        return Change(Write.MOVE, values, key)
+        accepted_at = now if state is JobState.RUNNING else None
+        ended_at = now if state.ended else None
+        said = (state.value, forget, task_id, error, outcome, accepted_at, ended_at)
+        return Change(Write.MOVE, (*said, key, before.value), key)
 
     @staticmethod
     def say(name: str, value: str) -> Change:
         """Return the change that keeps something of the journal as a whole."""
-        return Change(Write.ABOUT, {"name": name, "value": value}, f"about {name}")
+        return Change(Write.ABOUT, (name, value), f"about {name}")
 
     @staticmethod
     def note_learned(name: str, learned: Learned) -> Change:
         """Return the change that keeps what a pacer has learned."""
         text = json.dumps(cattrs.unstructure(learned))
-        values = {"name": name, "learned": text, "noted_at": time.time()}
-        return Change(Write.LEARNED, values, f"lane {name}")
+        return Change(Write.LEARNED, (name, text, time.time()), f"lane {name}")
 
     @staticmethod
     def note_duration(task_id: str, kind: tuple[str, str], running: float, ended: float) -> Change:
         """Return the change that keeps how long a task took."""
-        values = {
-            "task_id": task_id,
-            "model": kind[0],
-            "length": kind[1],
-            "running_at": running,
-            "ended_at": ended,
-            "noted_at": time.time(),
-        }
-        return Change(Write.DURATION, values, f"duration {task_id}")
+        row = (task_id, *kind, running, ended, time.time())
+        return Change(Write.DURATION, row, f"duration {task_id}")
 
     @staticmethod
     def note_delivery(delivery_id: str, key: str, task_id: str, state: str) -> Change:
         """Return the change that keeps that a callback was seen."""
-        values = {
-            "id": delivery_id,
-            "key": key,
-            "task_id": task_id,
-            "state": state,
-            "seen_at": time.time(),
-        }
-        return Change(Write.DELIVERY, values, f"delivery {delivery_id}")
+        row = (delivery_id, key, task_id, state, time.time())
+        return Change(Write.DELIVERY, row, f"delivery {delivery_id}")
 
 
 def _saved(rescued: Rescued) -> Update:

@@ -30,6 +30,7 @@ from ruxa_async.policy.lifecycle import JobState
 
 __all__ = [
     "METADATA",
+    "NAMES",
     "STEPS",
     "Write",
     "about",
@@ -125,6 +126,20 @@ class Write(enum.Enum):
     DURATION = enum.auto()
     DELIVERY = enum.auto()
     ABOUT = enum.auto()
+
+
+#: What the rows of each change say, in the order in which its statement asks for it.
+NAMES: Final[Mapping[Write, tuple[str, ...]]] = {
+    Write.CLAIM: ("key", "state", "digest", "recipe", "attempt", "created_at", "sent_at"),
+    Write.MOVE: (
+        *("state", "forget", "task_id", "error", "outcome", "accepted_at", "ended_at"),
+        *("of", "before"),
+    ),
+    Write.LEARNED: tuple(lane.c.keys()),
+    Write.DURATION: tuple(duration.c.keys()),
+    Write.DELIVERY: tuple(delivery.c.keys()),
+    Write.ABOUT: tuple(about.c.keys()),
+}
 
 
 def statements(dialect: str) -> Mapping[Write, Insert | Update]:
