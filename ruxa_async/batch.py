@@ -203,4 +203,6 @@ class Batch:
 
     def _ended(self, group: TaskGroup, job: Job, watch: Watch, ending: Ending) -> None:
         self._watches.discard(watch)
+        if watch.task.state.ended:
+            self._ruxa.exchange.births.forget(watch.task.id)
         self._harvest.take(group, job, watch, ending)

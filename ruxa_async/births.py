@@ -35,6 +35,14 @@ class Births:
         """Return the create of a task, if that was here and not long ago."""
         return self._births.get(task_id)
 
+    def forget(self, task_id: str) -> None:
+        """Forget a task that has ended.
+
+        Args:
+            task_id: of the task.
+        """
+        self._births.pop(task_id, None)
+
     def add(self, task_id: str, kind: tuple[str, str], *, called_back: bool = False) -> None:
         """Note that a task was created just now.
 

@@ -110,7 +110,7 @@ delivery: Final = Table(
 
 
 def _first(connection: Connection) -> None:
-    METADATA.create_all(connection)
+    METADATA.create_all(connection, checkfirst=False)  # nothing is there
 
 
 #: What makes each version of the schema out of the one before; the first makes it out of nothing.
