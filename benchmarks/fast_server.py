@@ -7,13 +7,16 @@ run for so long; otherwise the first query finds them done.
 
 import argparse
 import asyncio
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
+#: Who asks for this task is told how much CPU time the service has used, in seconds.
+CPU: Final = b"cpu"
 _CREATED: Final = b'{"code":200,"msg":"success","data":{"taskId":"%s"}}'
 _DONE: Final = (
     b'{"code":200,"msg":"success","data":{"taskId":"%s","state":"success",'
@@ -50,34 +53,41 @@ class Service(asyncio.Protocol):
         self._buffer = buffer
 
     def _answer(self, head: bytes) -> None:
+        body = self._body(head)
+        self._transport.write(_HEAD % (len(body), body))
+
+    def _body(self, head: bytes) -> bytes:
         if head.startswith(b"POST"):
             Service.number += 1
             task_id = b"t%d-%d" % (Service.number, time.monotonic() * 1_000)
-            body = _CREATED % task_id
-        else:
-            task_id = head[: head.index(b" HTTP")].rpartition(b"/")[2]
-            born = int(task_id.rpartition(b"-")[2]) / 1_000 if self.takes else 0.0
-            done = not self.takes or time.monotonic() >= born + self.takes
-            body = _DONE % (task_id, task_id) if done else _RUNS % task_id
-        self._transport.write(_HEAD % (len(body), body))
+            return _CREATED % task_id
+        task_id = head[: head.index(b" HTTP")].rpartition(b"/")[2]
+        if task_id == CPU:
+            return b'{"data":%f}' % time.process_time()
+        born = int(task_id.rpartition(b"-")[2]) / 1_000 if self.takes else 0.0
+        done = not self.takes or time.monotonic() >= born + self.takes
+        return _DONE % (task_id, task_id) if done else _RUNS % task_id
 
 
-async def serve(takes: float) -> None:
-    """Serve until the process is ended."""
-    Service.takes = takes
-    server = await asyncio.get_running_loop().create_server(Service, "127.0.0.1", 0, backlog=4_096)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+async def serve(service: type[Service], tls: ssl.SSLContext | None = None) -> None:
+    """Serve until the process is ended, and print the URL.
+
+    Args:
+        service: who has each connection.
+        tls: where https is spoken.
+    """
+    server = await asyncio.get_running_loop().create_server(
+        service, "127.0.0.1", 0, ssl=tls, backlog=4_096
+    )
+    scheme = "https" if tls else "http"
+    print(f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 
 
 @contextmanager
-def served(*, takes: float = 0.0) -> Iterator[str]:
-    """Run the service in a process of its own, and yield its URL.
-
-    Args:
-        takes: how long a task runs, in seconds.
-    """
-    command = [sys.executable, __file__, "--takes", str(takes)]
+def served_by(script: str, *arguments: str) -> Iterator[str]:
+    """Run a script that serves in a process of its own, and yield its URL."""
+    command = [sys.executable, script, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -86,7 +96,17 @@ def served(*, takes: float = 0.0) -> Iterator[str]:
             process.kill()
 
 
+def served(*, takes: float = 0.0) -> AbstractContextManager[str]:
+    """Run the service in a process of its own; what is entered is its URL.
+
+    Args:
+        takes: how long a task runs, in seconds.
+    """
+    return served_by(__file__, "--takes", str(takes))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--takes", type=float, default=0.0)
-    asyncio.run(serve(parser.parse_args().takes))
+    Service.takes = parser.parse_args().takes
+    asyncio.run(serve(Service))

@@ -26,9 +26,7 @@ Where all wait at one gate, nobody gives up. 19 s are the least that the service
 import argparse
 import asyncio
 import json
-import os
 import ssl
-import subprocess
 import sys
 import tempfile
 import time
@@ -39,6 +37,7 @@ from typing import Any, Self
 import trustme
 from aiohttp import web
 from attrs import astuple, frozen
+from environments import LONGEST_RUN, install, run
 from rush_peers import CREATES, NAIVE, PEERS, TLS
 
 from ruxa_async import Pace, Ruxa, Sora2
@@ -46,8 +45,6 @@ from ruxa_async.testing import FakeRuxa, FakeSettings, Sandbox
 from ruxa_async.testing.limits import SlidingWindow
 
 LIMIT, PER, RETRY_AFTER = 10, 1.0, 1
-#: The longest that anybody may take, and the longest that an installation may, in seconds.
-LONGEST_RUN, LONGEST_INSTALLATION = 120.0, 300.0
 
 #: What each API answers to a create that it takes, by its path.
 ANSWERS: Mapping[str, Mapping[str, Any]] = {
@@ -126,48 +123,6 @@ class Service:
         return web.json_response({"detail": "too many requests"}, status=429, headers=headers)
 
 
-def succeeds(*command: str) -> bool:
-    """Run a command that installs something, and return whether it did."""
-    try:
-        subprocess.run(command, check=True, stdout=sys.stderr, timeout=LONGEST_INSTALLATION)
-    except (OSError, subprocess.SubprocessError) as error:
-        print(error, file=sys.stderr)
-        return False
-    return True
-
-
-def install(home: Path) -> dict[str, str]:
-    """Install the peers into an environment, and return who can be run by which Python."""
-    python = str(home / ("Scripts" if os.name == "nt" else "bin") / "python")
-    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    succeeds(sys.executable, "-m", "venv", str(home))
-    installed = {name: python for name in PEERS if name != NAIVE and succeeds(*pip, name)}
-    return {**installed, NAIVE: sys.executable}
-
-
-async def run(*command: str, certificates: Path) -> tuple[str, str]:
-    """Run a command with nothing of our environment, and return what it wrote.
-
-    Raises:
-        TimeoutError: it took too long, and was killed.
-    """
-    path = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**path, "SSL_CERT_FILE": str(certificates)},
-    )
-    try:
-        async with asyncio.timeout(LONGEST_RUN):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return out.decode(), err.decode()
-
-
 async def measure_peer(name: str, python: str, tls: ssl.SSLContext, certificates: Path) -> Row:
     """Let a peer rush at a fresh service."""
     script = str(Path(__file__).with_name("rush_peers.py"))
@@ -222,7 +177,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     home = Path(tempfile.gettempdir(), "ruxa-rush-peers")
     parser.add_argument("--venv", type=Path, default=home, help="where the peers are installed")
-    pythons = install(parser.parse_args().venv)
+    packages = [name for name in PEERS if name != NAIVE]
+    pythons = {**install(parser.parse_args().venv, packages), NAIVE: sys.executable}
     authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     with authority.cert_pem.tempfile() as certificates:

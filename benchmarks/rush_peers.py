@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
-__all__ = ["CREATES", "NAIVE", "PEERS", "TLS"]
+__all__ = ["CREATES", "NAIVE", "PEERS", "TLS", "stay_local"]
 
 CREATES = 200
 KEY = "sk-sandbox"
