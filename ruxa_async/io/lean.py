@@ -42,6 +42,9 @@ LARGEST_ANSWER: Final = 4 * 1024 * 1024
 #: Queries that are out at once: more connections are not served sooner, only in no order. How many
 #: creates are out is their lane's business.
 _OUT: Final = 128
+#: asyncio reads 256 KiB at a time: so large a piece of memory costs four times as much as all else
+#: about reading an answer. It is an attribute of its transports, and of what encrypts for them.
+_READ_AT_ONCE: Final = 64 * 1024
 #: A URL without user, fragment, or any character that is not written as it is.
 _PLAIN: Final = re.compile(r"(https?://[\w.:\[\]-]+)(/[!\"$-~]*)?", re.ASCII)
 
@@ -138,6 +141,7 @@ class Connections:
         protocol = connection.protocol
         if protocol is None or protocol.transport is None:
             raise aiohttp.ClientConnectionResetError("the connection was lost before it was used")
+        _read_little(protocol.transport)
         protocol.set_response_params(read_until_eof=True)
         sent.headers = True
         protocol.transport.write(content)
@@ -233,6 +237,12 @@ def _written(request: Request, path: str, head: bytes) -> bytes:
         lines.encode("latin-1"),
         body,
     )
+
+
+def _read_little(transport: asyncio.BaseTransport) -> None:
+    for reader in (transport, getattr(transport, "_ssl_protocol", None)):
+        if getattr(reader, "max_size", 0) > _READ_AT_ONCE:
+            reader.max_size = _READ_AT_ONCE  # type: ignore[union-attr]  # it is there
 
 
 def _expire(protocol: ResponseHandler) -> None:
