@@ -36,6 +36,16 @@ async def test_every_job_is_charged_once_and_succeeds() -> None:
     assert sorted(int(outcome.job.key) for outcome in ended) == list(range(1, 121))
 
 
+async def test_what_has_ended_is_forgotten() -> None:
+    """Of tasks that have ended, the client remembers nothing: a batch may be endless."""
+    fake = FakeRuxa(FakeSettings(limit=None, cap=None, duration=1.0), seed=4)
+    async with client(fake, pace=Pace.unlimited()) as ruxa, Batch(ruxa, recipes(20)) as batch:
+        ended = [outcome.task.id async for outcome in batch if isinstance(outcome, Succeeded)]
+        assert len(ended) == 20
+        assert not any(map(ruxa.exchange.births.get, ended))
+        assert len(ruxa.follower) == ruxa.exchange.creates.in_flight == 0
+
+
 async def test_hardly_a_create_is_refused() -> None:
     """With nothing known, fewer than 5 % of 300 creates are refused, cap and rate together."""
     fake = FakeRuxa(seed=2)

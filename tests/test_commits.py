@@ -92,3 +92,19 @@ async def test_a_single_change_at_fault_spoils_no_other() -> None:
     assert isinstance(told[1], ValueError)
     assert told[2] is None
     assert disk.written == [Note("a"), Note("c")]
+
+
+async def test_what_nobody_waits_for_is_told() -> None:
+    """A change without a waiter is told how it went, in order; `settled` waits for it as well."""
+    disk, told = Disk(bad=frozenset({"b"})), list[tuple[str, Exception | None]]()
+    commits = Commits(disk.write, lambda error: isinstance(error, ValueError))
+    for key in "abc":
+        commits.post(Note(key), lambda error, key=key: told.append((key, error)))
+    await commits.settled()
+    assert [(key, str(error)) for key, error in told] == [
+        ("a", "None"),
+        ("b", "a bad note"),
+        ("c", "None"),
+    ]
+    await commits.finish()
+    assert not commits.is_busy

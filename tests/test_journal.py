@@ -7,9 +7,11 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from journal_places import ended, postgres, where  # noqa: F401  # fixtures
+from sqlalchemy.dialects import sqlite
 
 from ruxa_async import (
     ConfigurationError,
@@ -291,3 +293,12 @@ async def test_looking_changes_nothing(tmp_path: Path) -> None:
             await journal.abandon("horse")
     with contextlib.suppress(FileNotFoundError):
         assert not (tmp_path / "night.db.lifeboat").exists()
+
+
+@pytest.mark.parametrize("write", tables.Write)
+async def test_rows_stand_in_the_order_of_their_statement(write: tables.Write) -> None:
+    """SQLite's statements ask for the values of a row as `NAMES` lists them."""
+    statement: Any = tables.statements("sqlite")[write]
+    compiled = statement.compile(dialect=sqlite.dialect(), column_keys=tables.NAMES[write])
+    asked = compiled.positiontup[: len(tables.NAMES[write])]
+    assert tuple(asked) == tables.NAMES[write]

@@ -106,6 +106,17 @@ async def test_a_session_of_yours() -> None:
             assert answer.status == 200
 
 
+async def test_answers_are_read_into_little_memory() -> None:
+    """A connection asks for no more at a time than memory is cheap for (asyncio: 256 KiB)."""
+    async with serving(fine) as server, aiohttp.ClientSession() as session:
+        transport = AiohttpTransport(session)
+        assert (await transport.send(get(server.url))).status == 200
+        assert isinstance(session.connector, aiohttp.TCPConnector)
+        [kept] = session.connector._conns.values()
+        assert getattr(kept[0][0].transport, "max_size", 0) <= 64 * 1024
+        await transport.aclose()
+
+
 @pytest.mark.parametrize("write", [get, post])
 async def test_what_was_sent_is_proven_with_your_session_too(write: Write) -> None:
     """With your session a refused connection is certain, and a lost answer to a create is not."""

@@ -43,7 +43,7 @@ LARGEST_ANSWER: Final = 4 * 1024 * 1024
 #: creates are out is their lane's business.
 _OUT: Final = 128
 #: asyncio reads 256 KiB at a time: so large a piece of memory costs four times as much as all else
-#: about reading an answer. It is an attribute of its transports, and of what encrypts for them.
+#: about reading an answer. (Where it encrypts, it reads into a buffer of its own.)
 _READ_AT_ONCE: Final = 64 * 1024
 #: A URL without user, fragment, or any character that is not written as it is.
 _PLAIN: Final = re.compile(r"(https?://[\w.:\[\]-]+)(/[!\"$-~]*)?", re.ASCII)
@@ -240,9 +240,8 @@ def _written(request: Request, path: str, head: bytes) -> bytes:
 
 
 def _read_little(transport: asyncio.BaseTransport) -> None:
-    for reader in (transport, getattr(transport, "_ssl_protocol", None)):
-        if getattr(reader, "max_size", 0) > _READ_AT_ONCE:
-            reader.max_size = _READ_AT_ONCE  # type: ignore[union-attr]  # it is there
+    if getattr(transport, "max_size", 0) > _READ_AT_ONCE:
+        transport.max_size = _READ_AT_ONCE  # type: ignore[attr-defined]  # asyncio's own has it
 
 
 def _expire(protocol: ResponseHandler) -> None:
