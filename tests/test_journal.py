@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from journal_places import ended, postgres, where  # noqa: F401  # fixtures
+from sqlalchemy import select
 from sqlalchemy.dialects import sqlite
 
 from ruxa_async import (
@@ -26,6 +28,7 @@ from ruxa_async import (
     UncertainError,
 )
 from ruxa_async.io import tables
+from ruxa_async.io.store import _is
 from ruxa_async.policy.lifecycle import Move
 from ruxa_async.policy.pace import Belief, Learned
 from ruxa_async.tasks import Output
@@ -270,9 +273,45 @@ async def test_migrations_run_once_and_in_order(
             async with Journal.open(where) as journal:
                 assert (await journal.find(["horse"]))["horse"].task_id == "t1"
     assert ran == ["second", "third"]
-    with pytest.raises(JournalError, match=r"newer ruxa_async .its version is 3"):
+    with pytest.raises(JournalError, match=r"newer ruxa_async .its version is 4"):
         async with Journal.open(where):
             pass
+
+
+async def test_a_journal_of_the_first_version(tmp_path: Path) -> None:
+    """Its indexes, which held every job, are replaced; nothing else changes."""
+    path = tmp_path / "night.db"
+    async with Journal.open(path) as journal:
+        await send(journal, HORSE, Move.ACCEPT, "t1")
+    with contextlib.closing(sqlite3.connect(path)) as old, old:
+        old.execute("DROP INDEX job_by_state")
+        old.execute("DROP INDEX job_by_task")
+        old.execute("CREATE INDEX job_state_key ON job (state, key)")
+        old.execute("CREATE INDEX job_task_id ON job (task_id)")
+        old.execute("UPDATE journal SET value = '1' WHERE name = 'version'")
+    async with Journal.open(path) as journal:
+        assert (await journal.counts())[JobState.RUNNING] == 1
+    with contextlib.closing(sqlite3.connect(path)) as new:
+        names = new.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql > ''")
+        assert {"job_by_state", "job_by_task"} == {n for (n,) in names if n.startswith("job")}
+
+
+async def test_what_is_open_is_found_by_an_index(tmp_path: Path) -> None:
+    """Neither a look at what is open nor one for a task's job reads a row of another job."""
+    path = tmp_path / "night.db"
+    async with Journal.open(path):
+        pass
+    looks = {
+        "job_by_state": select(tables.job).where(*_is(JobState.SENDING)),
+        "job_by_task": select(tables.job).where(tables.job.c.task_id == "t1"),
+    }
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        for index, look in looks.items():
+            sql = str(
+                look.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+            )
+            [(*_, plan)] = db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
+            assert f"SEARCH job USING INDEX {index} (" in plan
 
 
 async def test_a_missing_journal_is_not_made_by_looking(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ __all__ = ["Change", "Database", "FaultyChangeError", "StaleChangeError"]
 
 #: Of PostgreSQL's advisory lock: one process at a time writes a journal.
 _LOCK: Final = 0x72757861
+_MOVES: Final = (Write.ACCEPT, Write.MOVE, Write.NAME)
 #: SQLite writes ahead, and does not say that it has written before that is so.
 _DURABLE: Final = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000")
 
@@ -193,13 +194,13 @@ class Database:
     async def _execute(self, writer: AsyncConnection, write: Write, rows: Sequence[Row]) -> int:
         values = [dict(zip(NAMES[write], row, strict=True)) for row in rows]
         result = await writer.execute(self._statements[write], values)
-        if write is Write.MOVE:  # its driver does not count what many executions change
+        if write in _MOVES:  # its driver does not count what many executions change
             return await self._moved(writer, values)
         return len(result.all()) if result.returns_rows else len(values)
 
     def _count(self, rows: Mapping[Write, Sequence[Row]], changed: Mapping[Write, int]) -> None:
         """Make sure that every job was where its change begins."""
-        for write in (Write.CLAIM, Write.MOVE):
+        for write in (Write.CLAIM, *_MOVES):
             if changed.get(write, 0) < len(rows.get(write, ())):
                 raise StaleChangeError(
                     f"The journal {self.place.shown} knows a job in another state than it should "

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import cattrs
-from sqlalchemy import Select, Update, func, select, update
+from sqlalchemy import Select, Update, func, null, select, update
 
 from ruxa_async.io.database import Change, Database, FaultyChangeError, StaleChangeError
 from ruxa_async.io.entries import Entry, entry_of
 from ruxa_async.io.lifeboat import Rescued
-from ruxa_async.io.tables import Write, about, duration, job, lane
+from ruxa_async.io.tables import NOT_SUCCEEDED, Write, about, duration, job, lane
 from ruxa_async.policy.lifecycle import JobState
 from ruxa_async.policy.pace import Learned
 from ruxa_async.wire.identity import Identity
@@ -65,17 +65,20 @@ class Store:
     async def page(self, start: str, state: JobState | None, most: int) -> list[Entry]:
         """Return the entries behind a key, in the order of their keys."""
         query = select(job).where(job.c.key > start).order_by(job.c.key).limit(most)
-        return await self._entries(query if state is None else query.where(job.c.state == state))
+        return await self._entries(query if state is None else query.where(*_is(state)))
 
     async def _entries(self, query: Select[Any]) -> list[Entry]:
         return [entry_of(row) for row in await self.database.rows(query)]
 
     async def counts(self) -> dict[JobState, int]:
         """Return how many jobs are in each state."""
-        query = select(job.c.state, func.count().label("jobs")).group_by(job.c.state)
-        rows = await self.database.rows(query)
-        found = {row["state"]: int(row["jobs"]) for row in rows}
-        return {state: found.get(state, 0) for state in JobState}
+        state, jobs = job.c.state, func.count().label("jobs")
+        others = select(state, jobs).where(NOT_SUCCEEDED).group_by(state)
+        every = select(null().label("state"), jobs).select_from(job)
+        rows = await self.database.rows(others.union_all(every))
+        found: dict[str | None, int] = {row["state"]: int(row["jobs"]) for row in rows}
+        succeeded = 2 * found.get(None, 0) - sum(found.values())
+        return {**{one: found.get(one, 0) for one in JobState}, JobState.SUCCEEDED: succeeded}
 
     async def learned(self, name: str) -> Learned | None:
         """Return what the pacer of a lane had learned."""
@@ -113,8 +116,9 @@ class Store:
         Returns:
             What was rescued for no job that is known, or that still waits for it.
         """
-        sending = job.c.state == JobState.SENDING
-        lost = update(job).where(sending).values(state=JobState.UNCERTAIN, error=note)
+        lost = (
+            update(job).where(*_is(JobState.SENDING)).values(state=JobState.UNCERTAIN, error=note)
+        )
         latest = duration.select().order_by(duration.c.noted_at.desc())
         edge = latest.with_only_columns(duration.c.noted_at).offset(_SAMPLES).limit(1)
         old = duration.delete().where(duration.c.noted_at <= edge.scalar_subquery())
@@ -151,10 +155,13 @@ class Store:
             forget: whether its recipe is left out from here on.
         """
         now = time.time()
-        accepted_at = now if state is JobState.RUNNING else None
-        ended_at = now if state.ended else None
-        said = (state.value, forget, task_id, error, outcome, accepted_at, ended_at)
-        return Change(Write.MOVE, (*said, key, before.value), key)
+        where = key, before.value
+        if state is JobState.RUNNING and task_id is not None:
+            return Change(Write.ACCEPT, (state.value, task_id, error, now, *where), key)
+        rest = error, outcome, now if state.ended else None, *where
+        if task_id is None:
+            return Change(Write.MOVE, (state.value, forget, *rest), key)
+        return Change(Write.NAME, (state.value, forget, task_id, *rest), key)
 
     @staticmethod
     def say(name: str, value: str) -> Change:
@@ -178,6 +185,12 @@ class Store:
         """Return the change that keeps that a callback was seen."""
         row = (delivery_id, key, task_id, state, time.time())
         return Change(Write.DELIVERY, row, f"delivery {delivery_id}")
+
+
+def _is(state: JobState) -> tuple[Any, ...]:
+    """Return the conditions under which the index finds jobs in a state."""
+    same = job.c.state == state
+    return (same,) if state is JobState.SUCCEEDED else (same, NOT_SUCCEEDED)
 
 
 def _saved(rescued: Rescued) -> Update:

@@ -20,8 +20,8 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    func,
     null,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -31,6 +31,7 @@ from ruxa_async.policy.lifecycle import JobState
 __all__ = [
     "METADATA",
     "NAMES",
+    "NOT_SUCCEEDED",
     "STEPS",
     "Write",
     "about",
@@ -50,6 +51,28 @@ about: Final = Table(
     Column("name", String, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+#: What a query must say to find jobs by their state, as long as that is another.
+NOT_SUCCEEDED: Final = text(f"state <> '{JobState.SUCCEEDED}'")
+
+
+def _indexes() -> tuple[Index, Index]:
+    """Return what finds jobs by task, and those that have not succeeded by state.
+
+    Both leave out what most jobs are, so that a job that ends is written to one page less.
+    """
+    has_task = text("task_id IS NOT NULL")
+    return (
+        Index("job_by_task", "task_id", sqlite_where=has_task, postgresql_where=has_task),
+        Index(
+            "job_by_state",
+            "state",
+            "key",
+            sqlite_where=NOT_SUCCEEDED,
+            postgresql_where=NOT_SUCCEEDED,
+        ),
+    )
+
 
 #: Each job that was ever about to be sent.
 job: Final = Table(
@@ -71,8 +94,7 @@ job: Final = Table(
     Column("sent_at", Float, nullable=False),
     Column("accepted_at", Float),
     Column("ended_at", Float),
-    Index("job_task_id", "task_id"),
-    Index("job_state_key", "state", "key"),
+    *_indexes(),
 )
 
 #: What the pacer has learned, by lane.
@@ -113,15 +135,28 @@ def _first(connection: Connection) -> None:
     METADATA.create_all(connection, checkfirst=False)  # nothing is there
 
 
+def _second(connection: Connection) -> None:
+    """Replace indexes that held every job."""
+    for old in ("job_task_id", "job_state_key"):
+        connection.execute(text(f"DROP INDEX IF EXISTS {old}"))
+    for index in job.indexes:
+        index.create(connection, checkfirst=True)
+
+
 #: What makes each version of the schema out of the one before; the first makes it out of nothing.
-STEPS: Final = (_first,)
+STEPS: Final = (_first, _second)
 
 
 class Write(enum.Enum):
     """The changes that there are."""
 
     CLAIM = enum.auto()
+    #: A job runs, as a task.
+    ACCEPT = enum.auto()
+    #: A job moves on; its task is as it was.
     MOVE = enum.auto()
+    #: A job moves on, and its task is named.
+    NAME = enum.auto()
     LEARNED = enum.auto()
     DURATION = enum.auto()
     DELIVERY = enum.auto()
@@ -131,10 +166,9 @@ class Write(enum.Enum):
 #: What the rows of each change say, in the order in which its statement asks for it.
 NAMES: Final[Mapping[Write, tuple[str, ...]]] = {
     Write.CLAIM: ("key", "state", "digest", "recipe", "attempt", "created_at", "sent_at"),
-    Write.MOVE: (
-        *("state", "forget", "task_id", "error", "outcome", "accepted_at", "ended_at"),
-        *("of", "before"),
-    ),
+    Write.ACCEPT: ("state", "task_id", "error", "accepted_at", "of", "before"),
+    Write.MOVE: ("state", "forget", "error", "outcome", "ended_at", "of", "before"),
+    Write.NAME: ("state", "forget", "task_id", "error", "outcome", "ended_at", "of", "before"),
     Write.LEARNED: tuple(lane.c.keys()),
     Write.DURATION: tuple(duration.c.keys()),
     Write.DELIVERY: tuple(delivery.c.keys()),
@@ -157,10 +191,17 @@ def statements(dialect: str) -> Mapping[Write, Insert | Update]:
         return new.on_conflict_do_update(index_elements=names, set_=values)
 
     claim = _claim(insert(job))
+    ends = {
+        "recipe": case((_said("forget"), null()), else_=job.c.recipe),
+        "outcome": _said("outcome"),
+        "ended_at": _said("ended_at"),
+    }
     return {
         # Only SQLite's driver tells how many rows many executions have changed.
         Write.CLAIM: claim if dialect == "sqlite" else claim.returning(job.c.key),
-        Write.MOVE: _move(),
+        Write.ACCEPT: _move(task_id=_said("task_id"), accepted_at=_said("accepted_at")),
+        Write.MOVE: _move(**ends),
+        Write.NAME: _move(**ends, task_id=_said("task_id")),
         Write.LEARNED: replace(lane),
         Write.DURATION: insert(duration).on_conflict_do_nothing(),
         Write.DELIVERY: insert(delivery).on_conflict_do_nothing(),
@@ -183,19 +224,19 @@ def _claim(new: Any) -> Any:
     return new.on_conflict_do_update(index_elements=["key"], set_=again, where=same)
 
 
-def _move() -> Update:
-    """Move a job from the state it is in; where it is in another, nothing happens."""
-    text, moment = Text(), Float()
+def _move(**values: Any) -> Update:
+    """Move a job from the state it is in; where it is in another, nothing happens.
+
+    Args:
+        values: what is written beside its state.
+    """
     return (
         update(job)
         .where(job.c.key == bindparam("of"), job.c.state == bindparam("before"))
-        .values(
-            state=bindparam("state"),
-            error=bindparam("error", type_=text),
-            outcome=bindparam("outcome", type_=text),
-            task_id=func.coalesce(bindparam("task_id", type_=String()), job.c.task_id),
-            accepted_at=func.coalesce(bindparam("accepted_at", type_=moment), job.c.accepted_at),
-            ended_at=bindparam("ended_at", type_=moment),
-            recipe=case((bindparam("forget", type_=Boolean()), null()), else_=job.c.recipe),
-        )
+        .values(state=bindparam("state"), error=_said("error"), **values)
     )
+
+
+def _said(name: str) -> Any:
+    """Return a value of the row, under a type: PostgreSQL cannot guess it."""
+    return bindparam(name, type_=Boolean() if name == "forget" else job.c[name].type)

@@ -48,7 +48,7 @@ LABELS: Final = (
     "closing",
 )
 #: Commits gather several changes; these are the kinds that have points of their own.
-_NAMES: Final = {Write.CLAIM: "claim", Write.MOVE: "move"}
+_NAMES: Final = {Write.CLAIM: "claim", Write.ACCEPT: "move", Write.MOVE: "move"}
 IN_FLIGHT: Final = 12
 _AIR: Final = 0.002
 
