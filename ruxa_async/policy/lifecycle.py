@@ -46,6 +46,9 @@ class JobState(enum.StrEnum):
     #: You have given it up.
     ABANDONED = "abandoned"
 
+    # An enum's own is slow, and not that of the text which a member is.
+    __hash__ = str.__hash__
+
     @property
     def ended(self) -> bool:
         """Whether nothing more can happen to the job."""
@@ -73,6 +76,8 @@ class Move(enum.StrEnum):
     RETRY = "retry"
     #: Somebody has given the job up.
     ABANDON = "abandon"
+
+    __hash__ = str.__hash__
 
 
 _S: Final = JobState
