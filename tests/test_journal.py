@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import sqlite3
 import stat
@@ -279,18 +280,22 @@ async def test_migrations_run_once_and_in_order(
 
 
 async def test_a_journal_of_the_first_version(tmp_path: Path) -> None:
-    """Its indexes, which held every job, are replaced; nothing else changes."""
+    """Its indexes, which held every job, are replaced; outcomes, as it wrote them, are read."""
     path = tmp_path / "night.db"
     async with Journal.open(path) as journal:
         await send(journal, HORSE, Move.ACCEPT, "t1")
+        await ended(journal, "horse", DONE)
     with contextlib.closing(sqlite3.connect(path)) as old, old:
+        said = json.dumps({"task": DONE.to_json(), "paths": []})
+        old.execute("UPDATE job SET outcome = ?", [said])
         old.execute("DROP INDEX job_by_state")
         old.execute("DROP INDEX job_by_task")
         old.execute("CREATE INDEX job_state_key ON job (state, key)")
         old.execute("CREATE INDEX job_task_id ON job (task_id)")
         old.execute("UPDATE journal SET value = '1' WHERE name = 'version'")
     async with Journal.open(path) as journal:
-        assert (await journal.counts())[JobState.RUNNING] == 1
+        assert (await journal.counts())[JobState.SUCCEEDED] == 1
+        assert (await journal.find(["horse"]))["horse"].task == DONE
     with contextlib.closing(sqlite3.connect(path)) as new:
         names = new.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql > ''")
         assert {"job_by_state", "job_by_task"} == {n for (n,) in names if n.startswith("job")}

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import cattrs
 from attrs import field, frozen
 
 import ruxa_async.errors
@@ -84,13 +85,20 @@ def entry_of(row: Mapping[str, Any]) -> Entry:
         task_id=row["task_id"],
         attempt=row["attempt"],
         error=json.loads(row["error"] or "null"),
-        task=Task.from_json(said["task"]) if "task" in said else None,
+        task=_task(said.get("task")),
         paths=tuple(map(Path, said.get("paths", ()))),
         created_at=row["created_at"],
         sent_at=row["sent_at"],
         accepted_at=row["accepted_at"],
         ended_at=row["ended_at"],
     )
+
+
+def _task(said: str | Mapping[str, Any] | None) -> Task | None:
+    """Return the task of an outcome; earlier versions kept it as text within the text."""
+    if said is None:
+        return None
+    return Task.from_json(said) if isinstance(said, str) else cattrs.structure(said, Task)
 
 
 def outcome_text(task: Task, paths: Iterable[Path] = (), *, whole: bool = True) -> str:
@@ -102,7 +110,7 @@ def outcome_text(task: Task, paths: Iterable[Path] = (), *, whole: bool = True) 
         whole: whether to keep what Ruxa said word by word: it repeats the prompt.
     """
     kept = task if whole else Task(task.id, task.state, task.output, task.failure)
-    return _encode({"task": kept.to_json(), "paths": [str(path) for path in paths]})
+    return _encode({"task": cattrs.unstructure(kept), "paths": [str(path) for path in paths]})
 
 
 def error_text(error: RuxaError) -> str:
