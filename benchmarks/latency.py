@@ -1,6 +1,7 @@
 """How late things are: queries of many callers, and the event loop while many tasks are followed.
 
-Run it with ``python benchmarks/latency.py [--slices 5] [--followed 10000] [--plot FILE.png]``.
+Run it with ``python benchmarks/latency.py [--slices 5] [--followed 10000] [--looks 3]
+[--plot FILE.png]``.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Final
+from typing import Final, TypeAlias
 
 import aiohttp
 from attrs import define, field, frozen
@@ -20,7 +21,7 @@ from fast_server import served
 from measuring import plot, print_table, spread
 from memory import KEY, recipes, verdict
 
-from ruxa_async import Batch, Pace, Poll, Ruxa
+from ruxa_async import Batch, Event, EventKind, Pace, Poll, Ruxa
 
 #: Promised: p99 of a query's time over its p50, and p99 of how late the loop is, in ms.
 MOST_RATIO, MOST_LAG = 4.0, 20.0
@@ -28,9 +29,13 @@ CALLERS: Final = 512
 #: Queries of each caller in a slice.
 QUERIES: Final = 20
 #: How long the probe sleeps, and how long it looks at what goes on and on, in seconds.
-NAP, LOOK = 0.001, 10.0
-#: How often tasks are asked about: as by default, and as fast as five slices in a hundred allow.
-POLLS: Final = {"by default, 20 a second": Poll(), "500 a second": Poll(per_second=500)}
+NAP, LOOK = 0.001, 5.0
+#: How often tasks are asked about: as by default, faster, and as fast as one core can.
+POLLS: Final = {
+    "by default": Poll(),
+    "500 a second": Poll(per_second=500),
+    "at full speed": Poll(per_second=1e9),
+}
 
 
 # Queries.
@@ -126,51 +131,73 @@ class Pauses:
             gc.callbacks.remove(self.note)
 
 
+@define
+class Asked:
+    """Queries so far."""
+
+    number: int = 0
+
+    def note(self, event: Event) -> None:
+        """Observe a client."""
+        self.number += event.kind is EventKind.QUERIED
+
+
 @frozen
 class Lag:
     """How late a sleeper wakes, in ms."""
 
-    name: str
-    late: list[float]
+    p50: float
+    p99: float
+    #: p99 for something that is due at any moment: a long pause counts for as long as it is.
+    p99_any: float
+    most: float
     #: The longest pause of the garbage collector.
     collecting: float
-
-    def row(self, most: float | None) -> str:
-        """Return a row of the table."""
-        cuts = quantiles(self.late, n=100)
-        kept = "" if most is None else verdict(cuts[98], most)
-        told = [cuts[49], cuts[98], max(self.late), self.collecting]
-        return f"{self.name} | {' | '.join(f'{value:.1f}' for value in told)} | {kept}"
+    #: Queries per second meanwhile.
+    queries: float
 
 
-async def probe(name: str, over: Callable[[], bool]) -> Lag:
+#: What is seen, look by look, by what is going on.
+Lags: TypeAlias = dict[str, list[Lag]]
+
+
+async def probe(over: Callable[[], bool], asked: Asked) -> Lag:
     """Sleep again and again, and return how late that ended."""
-    late, pauses = [], Pauses()
+    late, pauses, before = [], Pauses(), asked.number
+    began = time.perf_counter()
     with pauses.noted():
         while not over():
             due = time.perf_counter() + NAP
             await asyncio.sleep(NAP)
             late.append((time.perf_counter() - due) * 1e3)
-    return Lag(name, late, max(pauses.each, default=0.0))
+    queries = (asked.number - before) / (time.perf_counter() - began)
+    cuts, collecting = quantiles(late, n=100), max(pauses.each, default=0.0)
+    any_moment = [each - ms for each in late for ms in range(int(each) + 1)]
+    return Lag(cuts[49], cuts[98], quantiles(any_moment, n=100)[98], max(late), collecting, queries)
 
 
-def for_a_while() -> Callable[[], bool]:
-    """Return what says when the look is over."""
-    end = time.perf_counter() + LOOK
-    return lambda: time.perf_counter() > end
+async def look(times: int, asked: Asked) -> list[Lag]:
+    """Look so many times at what goes on and on."""
+
+    def over(end: float) -> bool:
+        return time.perf_counter() > end
+
+    return [await probe(partial(over, time.perf_counter() + LOOK), asked) for _ in range(times)]
 
 
-async def followed(url: str, number: int) -> list[Lag]:
+async def followed(url: str, number: int, looks: int) -> Lags:
     """Return how late a sleeper wakes: alone, while tasks are created, and while followed."""
-    lags = [await probe("nothing else", for_a_while())]
+    asked = Asked()
+    alone, created = await look(looks, asked), list[Lag]()
+    lags = {"nothing else": alone, f"{number:,} are created": created}
     for name, poll in POLLS.items():
         async with (
-            Ruxa(KEY, base_url=url, pace=Pace.unlimited(), poll=poll) as ruxa,
+            Ruxa(KEY, base_url=url, pace=Pace.unlimited(), poll=poll, on_event=asked.note) as ruxa,
             Batch(ruxa, recipes(number), in_flight=number) as batch,
         ):
-            begun = partial(all_run, batch, number)
-            lags.append(await probe(f"{number:,} are created", begun))
-            lags.append(await probe(f"{number:,} are followed, {name}", for_a_while()))
+            created.append(await probe(partial(all_run, batch, number), asked))
+            await asyncio.sleep(poll.first)  # nobody is asked for before
+            lags[f"{number:,} are followed, {name}"] = await look(looks, asked)
     return lags
 
 
@@ -200,14 +227,24 @@ def print_queries(found: Mapping[str, Sequence[Slice]]) -> None:
     print_table(head, rows())
 
 
-def print_lags(lags: Sequence[Lag]) -> None:
+def print_lags(lags: Lags) -> None:
     """Print the table of the event loop; the promise is that of tasks that are followed."""
-    rows = (lag.row(MOST_LAG if "followed" in lag.name else None) for lag in lags)
-    print_table(
-        f"how late the loop is, ms | p50 | p99 | most | longest pause of the collector | "
-        f"promise: {MOST_LAG:.0f}",
-        rows,
-    )
+
+    def rows() -> Iterator[str]:
+        for name, looks in lags.items():
+            told = (
+                spread([each.p50 for each in looks], ".1f"),
+                spread([each.p99 for each in looks], ".1f"),
+                spread([each.p99_any for each in looks], ".1f"),
+                spread([each.most for each in looks], ".0f"),
+                spread([each.collecting for each in looks], ".0f"),
+                f"{median(each.queries for each in looks):,.0f}",
+            )
+            kept = verdict(median(each.p99 for each in looks), MOST_LAG)
+            yield f"{name} | {' | '.join(told)} | {kept if 'followed' in name else ''}"
+
+    head = "how late the loop is, ms | p50 | p99 | p99 by time | most | collection | queries/s"
+    print_table(f"{head} | promise: {MOST_LAG:.0f}", rows())
 
 
 def main() -> None:
@@ -215,6 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slices", type=int, default=5)
     parser.add_argument("--followed", type=int, default=10_000, help="0: leave that out")
+    parser.add_argument("--looks", type=int, default=3)
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
     options = parser.parse_args()
     with served() as url:
@@ -225,7 +263,7 @@ def main() -> None:
         plot(options.plot, "p99 / p50 of a query's time", ratios)
     if options.followed:
         with served(takes=3_600) as url:
-            print_lags(asyncio.run(followed(url, options.followed)))
+            print_lags(asyncio.run(followed(url, options.followed, options.looks)))
 
 
 if __name__ == "__main__":

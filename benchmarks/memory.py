@@ -144,14 +144,14 @@ class Forgetful:
 
 async def finish(number: int) -> list[tuple[int, float]]:
     """Do so many jobs, and return how many were over and the memory in bytes, now and then."""
-    looks = []
+    looks, moments = [], {min(WARM, number), *range(STEP, number, STEP), number}
     ruxa = Ruxa(KEY, pace=Pace.per_second(RATE), poll=RARE, transport=Forgetful())
     async with ruxa, Batch(ruxa, recipes(number)) as batch:
         over = 0
         async for outcome in batch:
             assert isinstance(outcome, Succeeded)
             over += 1
-            if over == WARM or over % STEP == 0:
+            if over in moments:
                 looks.append((over, resident()))
     return looks
 
@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--waiting", type=int, nargs="*", default=[20_000, 100_000])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--finished", type=int, default=1_000_000, help="0: leave that out")
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--plot", type=Path, metavar="FILE.png")
     options = parser.parse_args()
     if options.waiting:
         figures = print_waiting(options.waiting, options.runs)

@@ -185,7 +185,7 @@ async def test_what_runs_is_gone_on_with(nights: Nights) -> None:
 
 async def test_patience_that_ends_is_no_end(nights: Nights) -> None:
     """A task that outlasted the patience is unfinished, stays running, and is followed again."""
-    (first,) = await nights.run(recipes("a"), timeout=0.001)
+    (first,) = await nights.run(recipes("a"), timeout=0)
     assert isinstance(first, Unfinished)
     (second,) = await nights.run(recipes("a"))
     assert isinstance(second, Succeeded)
