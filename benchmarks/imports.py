@@ -4,7 +4,7 @@ Run it with ``python benchmarks/imports.py [--pairs 15] [--plot FILE.png]``. Eac
 in a fresh interpreter, with the standard library's and everybody's files compiled beforehand; each
 is followed by ``import aiohttp`` in another one, and a ratio is that of the two.
 
-TABLE
+What was seen stands in `benchmarks/README.md`.
 """
 
 import argparse

@@ -11,7 +11,8 @@ batch does: it digests a recipe, checks each move against the table, and keeps t
 
 Beside both, in slices that alternate: plain `sqlite3` in one thread, which writes rows that were
 made beforehand into a file with the same tables, as durably, 256 in each commit. Nobody waits for
-it, and nothing is checked. A ratio is that of two neighbours.
+it, and nothing is checked. A ratio is that of two neighbours. What was seen stands in
+`benchmarks/README.md`.
 """
 
 import argparse

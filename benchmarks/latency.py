@@ -1,7 +1,9 @@
 """How late things are: queries of many callers, and the event loop while many tasks are followed.
 
 Run it with ``python benchmarks/latency.py [--slices 5] [--followed 10000] [--looks 3]
-[--plot FILE.png]``.
+[--plot FILE.png]``. 512 callers ask through one client, in slices that alternate with aiohttp's. A
+probe sleeps 1 ms again and again, and notes how late it wakes; "by time" counts a long pause for as
+long as it is. What was seen stands in `benchmarks/README.md`.
 """
 
 import argparse
@@ -19,7 +21,8 @@ import aiohttp
 from attrs import define, field, frozen
 from fast_server import served
 from measuring import plot, print_table, spread
-from memory import KEY, recipes, verdict
+from memory import recipes, verdict
+from throughput import KEY
 
 from ruxa_async import Batch, Event, EventKind, Pace, Poll, Ruxa
 

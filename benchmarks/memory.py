@@ -1,7 +1,10 @@
 """What memory costs: of a task that is waited for, and of a million that are over.
 
 Run it with ``python benchmarks/memory.py [--waiting 20000 100000] [--runs 3] [--finished 1000000]
-[--plot FILE.png]``.
+[--plot FILE.png]``. A task that is waited for: a batch that has created them all, above a client
+that has done one job, in a fresh process. A million jobs: in virtual time, through a transport that
+remembers nothing; the growth is that behind the first 50,000. What was seen stands in
+`benchmarks/README.md`.
 """
 
 import argparse
@@ -19,6 +22,7 @@ import looptime
 from attrs import define, field
 from fast_server import served
 from measuring import plot, print_table, resident, spread
+from throughput import KEY
 
 from ruxa_async import (
     Batch,
@@ -33,7 +37,6 @@ from ruxa_async import (
     Succeeded,
 )
 
-KEY: Final = "sk-bench-0123456789"
 #: Promised: bytes for a waiting task, and bytes for a million jobs.
 MOST_WAITING, MOST_GROWTH = 3_000, 20e6
 #: In virtual time: creates a second, and the seconds that tasks take, and that an answer does.

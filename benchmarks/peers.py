@@ -9,7 +9,7 @@ count; who is slow does a fifth of the jobs. We run before each of them: a ratio
 neighbours. fal-client insists on https, so beside it we speak https, too. The last column is how
 much of a core the service used meanwhile: below 100 %, it was the client that took the time.
 
-TABLE
+What was seen stands in `benchmarks/README.md`.
 """
 
 import argparse

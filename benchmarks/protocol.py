@@ -14,7 +14,8 @@ takes up to twice as much, which flatters us. So both are measured once more wit
 one core and the service on another.
 
 The second table shows that the service is quicker than everybody who asks it, so it is clients that
-are measured. First come those who only count answers.
+are measured. First come those who only count answers. What was seen stands in
+`benchmarks/README.md`.
 """
 
 import argparse
@@ -32,13 +33,12 @@ import aiohttp
 from attrs import frozen
 from fast_server import CPU, served
 from measuring import measured, plot, print_table, spread
-from throughput import EAGER, prompts, raw
+from throughput import EAGER, KEY, prompts, raw
 from wires import Counter, Wire, connected
 
 from ruxa_async import Batch, Pace, Ruxa, Sora2, Succeeded
 
 IN_FLIGHT, MOST = 64, 8.0
-KEY: Final = "sk-bench-0123456789"
 _HEAD: Final = f"HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {KEY}\r\n".encode()
 _CREATE: Final = b"POST /api/v1/tasks/create %bContent-Type: application/json\r\n" % _HEAD
 _QUERY: Final = b"GET /api/v1/tasks/query/%%b %b\r\n" % _HEAD

@@ -6,7 +6,7 @@ A job is one create and one query, 256 at a time, against a service in another p
 next to nothing. Slices of ours alternate with slices of raw aiohttp, so that the machine's drift
 cancels out; each ratio is that of two neighbours. Printed: medians, with the least and greatest.
 
-TABLE
+What was seen stands in `benchmarks/README.md`.
 """
 
 import argparse
