@@ -24,7 +24,11 @@ class Create(Turn):
     record: Record | None
 
     def read(self, response: Response) -> Task:
-        """Return the task that was created; see `read_create`."""
+        """Return the task that was created; see `read_create`.
+
+        Args:
+            response: to this request.
+        """
         return read_create(response)
 
 
@@ -36,5 +40,9 @@ class Query(Turn):
     task_id: str
 
     def read(self, response: Response) -> Task:
-        """Return the task as it stands; see `read_query`."""
+        """Return the task as it stands; see `read_query`.
+
+        Args:
+            response: to this request.
+        """
         return read_query(response, self.task_id)

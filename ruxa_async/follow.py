@@ -65,6 +65,8 @@ class Follower:
         self._reliance = Reliance()
         self._agenda: Agenda[Watch] = Agenda(Watch.likelihood)
         self._kinds = Kinds()
+        #: One name for all that stand in the same line.
+        self._lines: dict[tuple[int, int], tuple[int, int]] = {}
         self._hurried = 0
         self._watches: set[Watch] = set()
         self._owned = OwnedTasks()
@@ -201,7 +203,7 @@ class Follower:
 
     def _put(self, watch: Watch, due: float) -> None:
         line = id(watch.durations), round(2 * math.log2(1 + watch.seen))
-        self._agenda.put(watch, due, line)
+        self._agenda.put(watch, due, self._lines.setdefault(line, line))
         self._changed.set()
 
     async def _run(self) -> None:
